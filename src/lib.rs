@@ -1,0 +1,5 @@
+//! Portcullis: a TLS front door. One listener, many sites.
+
+pub mod live;
+pub mod names;
+pub mod per_worker;
