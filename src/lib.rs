@@ -1,5 +1,6 @@
 //! Portcullis: a TLS front door. One listener, many sites.
 
+pub mod config;
 pub mod live;
 pub mod names;
 pub mod per_worker;

@@ -1,0 +1,245 @@
+//! What all files together say, before names are looked up: well formed, but not yet consistent.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use toml::de::DeTable;
+
+use crate::config::admin::Admin;
+use crate::config::admin::AdminListen;
+use crate::config::certificate::Certificate;
+use crate::config::complaint::Complaint;
+use crate::config::limits::Limits;
+use crate::config::log::Log;
+use crate::config::metrics::Metrics;
+use crate::config::pool::RawPool;
+use crate::config::read::Document;
+use crate::config::schema;
+use crate::config::source::Located;
+use crate::config::source::Place;
+use crate::config::suggest;
+use crate::config::tickets::Tickets;
+use crate::config::timeouts::Timeouts;
+use crate::config::tls_profile;
+use crate::config::tls_profile::TlsProfile;
+use crate::config::value::Value;
+use crate::config::virtual_service::RawVirtualService;
+use crate::config::watch::Watch;
+use crate::names::CertificateName;
+use crate::names::NameError;
+use crate::names::PoolName;
+use crate::names::TlsProfileName;
+use crate::names::VirtualServiceName;
+
+/// A named table.
+#[derive(Debug)]
+pub struct Named<T> {
+    /// Where its name stands.
+    pub place: Place,
+    /// Which file that is, in the order of reading.
+    pub file: usize,
+    /// What it says; None where that is past reading. The name exists all the same.
+    pub content: Option<T>,
+}
+
+/// All tables of all files.
+#[derive(Debug, Default)]
+pub struct Raw {
+    /// `workers`
+    pub workers: Option<usize>,
+    /// `state_dir`
+    pub state_dir: Option<PathBuf>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// Where `[admin]` names its address.
+    pub admin_place: Option<Place>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[tickets]`
+    pub tickets: Tickets,
+    /// `[timeouts]`
+    pub timeouts: Timeouts,
+    /// `[watch]`
+    pub watch: Watch,
+    /// `[virtual_service.NAME]`
+    pub virtual_services: BTreeMap<VirtualServiceName, Named<RawVirtualService>>,
+    /// `[certificate.NAME]`
+    pub certificates: BTreeMap<CertificateName, Named<Certificate>>,
+    /// `[tls_profile.NAME]`
+    pub tls_profiles: BTreeMap<TlsProfileName, Named<TlsProfile>>,
+    /// `[pool.NAME]`
+    pub pools: BTreeMap<PoolName, Named<RawPool>>,
+    /// What exists once, and where it stands.
+    once: BTreeMap<&'static str, Place>,
+}
+
+impl Raw {
+    /// Adds what a file says. `include` is left to the caller, who knows whether this is the main file.
+    pub fn add<'a>(&mut self, document: &'a Document<'a>, root: &'a DeTable<'a>, file: usize) {
+        for (key, value) in root {
+            let name: &str = key.get_ref();
+            let known = schema::TOP.iter().map(|key| key.name);
+            let known = known.chain(schema::TABLES.iter().map(|table| table.word));
+            let Some(word) = known.clone().find(|word| *word == name) else {
+                let known: Vec<&str> = known.collect();
+                let place = document.place(key.span());
+                let help = suggest::for_key(name, "", &known);
+                let complaint = Complaint::error(place, format!("unknown key or table `{name}`"));
+                document.complain(complaint.maybe_help(help));
+                continue;
+            };
+            let value = Value::new(document, word, value).with_key(key.span());
+            let reading = Reading { document, file };
+            match word {
+                "virtual_service" => {
+                    reading.named(&value, &mut self.virtual_services, RawVirtualService::read);
+                }
+                "certificate" => reading.named(&value, &mut self.certificates, Certificate::read),
+                "tls_profile" => reading.named(&value, &mut self.tls_profiles, read_profile),
+                "pool" => reading.named(&value, &mut self.pools, RawPool::read),
+                _ => self.add_once(word, &value),
+            }
+        }
+    }
+
+    fn add_once(&mut self, word: &'static str, value: &Value<'_>) {
+        if word == "include" {
+            return;
+        }
+        if let Some(first) = self.once.get(word) {
+            let complaint =
+                Complaint::error(value.key_place(), format!("`{word}` stands in two files"))
+                    .label("again")
+                    .see(first.clone(), "first here")
+                    .help("keep one of them: what holds for the whole process is said once");
+            value.document().complain(complaint);
+            return;
+        }
+        self.once.insert(word, value.key_place());
+        match word {
+            "workers" => {
+                self.workers = value.integer(1..=MOST_WORKERS).map(|number| number as usize)
+            }
+            "state_dir" => self.state_dir = value.path(),
+            "admin" => {
+                self.admin = Admin::read(value).unwrap_or_default();
+                self.admin_place = Some(value.entry_place("listen"));
+            }
+            "limits" => self.limits = Limits::read(value).unwrap_or_default(),
+            "log" => self.log = Log::read(value).unwrap_or_default(),
+            "metrics" => self.metrics = Metrics::read(value).unwrap_or_default(),
+            "tickets" => self.tickets = Tickets::read(value).unwrap_or_default(),
+            "timeouts" => self.timeouts = Timeouts::read(value).unwrap_or_default(),
+            "watch" => self.watch = Watch::read(value).unwrap_or_default(),
+            _ => {}
+        }
+    }
+
+    /// The TCP address of the admin listener, and where it is said.
+    pub fn admin_address(&self) -> Option<(std::net::SocketAddr, Option<&Place>)> {
+        match self.admin.listen {
+            AdminListen::Tcp(address) => Some((address, self.admin_place.as_ref())),
+            AdminListen::Unix(_) => None,
+        }
+    }
+}
+
+/// One file on its way into the maps.
+struct Reading<'a> {
+    document: &'a Document<'a>,
+    file: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn named<N, T>(
+        &self,
+        value: &Value<'a>,
+        into: &mut BTreeMap<N, Named<T>>,
+        read: impl Fn(&Located<N>, &Value<'a>) -> Option<T>,
+    ) where
+        N: FromStr<Err = NameError> + Ord + Clone + std::fmt::Display,
+    {
+        let Some(entries) = value.entries() else {
+            let word = value.word_of_table();
+            let help = format!("write one table for each, with its name: [{word}.NAME]");
+            value.wrong_type_help("a table of named tables", Some(help));
+            return;
+        };
+        for (name, entry) in entries {
+            let place = self.document.place(name.span());
+            let name = match parse_name::<N>(name.get_ref()) {
+                Ok(name) => name,
+                Err(why) => {
+                    let message = format!("`{}` cannot be a name: {why}", name.get_ref());
+                    let help = "a name has letters, digits, `_`, `-` and `.`, and begins with a letter or a digit";
+                    self.document.complain(Complaint::error(place, message).help(help));
+                    continue;
+                }
+            };
+            let entry = value.named(entry);
+            if entry.entries().is_none() {
+                self.complain_bare(&entry, &name.to_string(), place);
+                continue;
+            }
+            let name = Located { value: name, place: place.clone() };
+            let content = read(&name, &entry);
+            match into.entry(name.value.clone()) {
+                Slot::Vacant(slot) => {
+                    slot.insert(Named { place, file: self.file, content });
+                }
+                Slot::Occupied(first) => {
+                    let word = value.word_of_table();
+                    let message = format!("[{word}.{}] stands in two files", name.value);
+                    let complaint = Complaint::error(place, message)
+                        .label("again")
+                        .see(first.get().place.clone(), "first here")
+                        .help("remove one of them, or give it another name");
+                    self.document.complain(complaint);
+                }
+            }
+        }
+    }
+
+    /// `[pool] endpoints = ..`: the name was forgotten.
+    fn complain_bare(&self, entry: &Value<'a>, name: &str, place: Place) {
+        let word = entry.word_of_table();
+        let is_key = schema::keys_of(word).any(|key| key.name == name);
+        let (message, help) = if is_key {
+            let message = format!("`{name}` stands in [{word}], which has no name");
+            (message, format!("give the table a name: [{word}.shop]"))
+        } else {
+            let message = format!("`{name}` in [{word}] is not a table");
+            (message, format!("write [{word}.{name}] and its keys below it"))
+        };
+        self.document.complain(Complaint::error(place, message).help(help));
+    }
+}
+
+/// A name becomes a file name and a label: a leading dot would hide it, a leading hyphen look like an
+/// option.
+fn parse_name<N: FromStr<Err = NameError>>(text: &str) -> Result<N, NameError> {
+    match text.chars().next() {
+        Some(first @ ('.' | '-')) => Err(NameError::Character(first)),
+        _ => text.parse(),
+    }
+}
+
+fn read_profile(name: &Located<TlsProfileName>, value: &Value<'_>) -> Option<TlsProfile> {
+    if tls_profile::BUILT_IN.contains(&name.value.as_str()) {
+        let message = format!("the TLS profile `{}` is built in and cannot be changed", name.value);
+        let complaint = Complaint::error(name.place.clone(), message);
+        value
+            .document()
+            .complain(complaint.help("give yours another name, and name that in the services"));
+    }
+    TlsProfile::read(name, value)
+}
+
+/// More threads than any host has cores.
+const MOST_WORKERS: u64 = 1024;

@@ -1,0 +1,290 @@
+//! `[virtual_service.NAME]`: a parent that owns sockets, or a child that owns domains.
+
+use std::net::IpAddr;
+
+use crate::config::log;
+use crate::config::log::LogTarget;
+use crate::config::log::ServiceLog;
+use crate::config::no_pool;
+use crate::config::read::Field;
+use crate::config::read::Table;
+use crate::config::schema::Key;
+use crate::config::source::Located;
+use crate::config::source::Place;
+use crate::config::value::Value;
+use crate::names::CertificateName;
+use crate::names::DomainPattern;
+use crate::names::ListenAddr;
+use crate::names::PoolName;
+use crate::names::TlsProfileName;
+use crate::names::VirtualServiceName;
+
+/// The checked table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualService {
+    /// The name of the service.
+    pub name: VirtualServiceName,
+    /// Parent or child.
+    pub role: Role,
+    /// At most one of each key type (checked when the material is loaded). A parent may have none.
+    pub certificates: Vec<CertificateName>,
+    /// Default: the parent's for a child, `intermediate` for a parent.
+    pub tls_profile: TlsProfileName,
+    /// Where requests go.
+    pub target: Target,
+    /// Default strict. Has no effect on a parent, which serves whatever host is asked.
+    pub host_check: HostCheck,
+    /// From the service, or else from `[log]`, with `{virtual_service}` replaced.
+    pub log: LogTarget,
+    /// Fraction of the lines of successful exchanges that are written; from the service or `[log]`.
+    pub log_sample: f64,
+}
+
+/// Which side of the family.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Chosen by the server name in the ClientHello.
+    Child {
+        /// Whose sockets it is reached through.
+        parent: VirtualServiceName,
+        /// At least one; no pattern twice among the children of a parent.
+        domains: Vec<DomainPattern>,
+    },
+    /// Owns sockets, and serves what no child matches.
+    Parent {
+        /// At least one.
+        listen: Vec<ListenAddr>,
+        /// Plain listeners that answer with a redirect to HTTPS.
+        redirect_http: Vec<ListenAddr>,
+        /// Unknown server names are refused with `unrecognized_name`.
+        strict_sni: bool,
+    },
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// Nowhere: the proxy itself does something.
+    NoPool(NoPool),
+    /// To an endpoint of this pool.
+    Pool(PoolName),
+}
+
+/// What a parent without a pool does after the handshake (SPEC VS-8).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NoPool {
+    /// `no_pool = { close = true }`, the default.
+    Close,
+    /// `no_pool = { status = 404, body = "no such site\n" }`
+    Respond {
+        /// 200 to 599.
+        status: u16,
+        /// Text; may be empty.
+        body: String,
+    },
+    /// `no_pool = { redirect = "https://www.example.com/", status = 302 }`
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Visible ASCII; begins with a scheme or a slash.
+        location: String,
+    },
+}
+
+/// What happens to a request whose host is not one of the child's domains (SPEC VS-6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostCheck {
+    /// The selected child serves it.
+    Off,
+    /// A sibling with the same TLS policy, whose host the served certificate covers, serves it.
+    SamePolicy,
+    /// 421.
+    Strict,
+}
+
+/// The keys of a parent alone.
+pub const PARENT_KEYS: &[Key] = &[
+    Key::needed(
+        "listen",
+        "[\"0.0.0.0:8443\", \"[::]:8443\"]",
+        "Addresses and ports for TLS. Makes it a parent.",
+    ),
+    Key::default(
+        "redirect_http",
+        "[]",
+        "Plain listeners that answer with a redirect to HTTPS, such as [\"0.0.0.0:8080\"].",
+    ),
+    Key::default(
+        "strict_sni",
+        "false",
+        "true: a server name that no child matches is refused with the alert `unrecognized_name`.",
+    ),
+];
+
+/// The keys of a child alone.
+pub const CHILD_KEYS: &[Key] = &[
+    Key::needed(
+        "parent",
+        "\"edge\"",
+        "The parent whose sockets it is reached through. Makes it a child.",
+    ),
+    Key::needed(
+        "domains",
+        "[\"shop.example.com\", \"*.shop.example.com\"]",
+        "Server names: \"a.example.com\"; \"*.example.com\" (below it, not itself); \".example.com\" (itself and \
+         below); \"www.example.*\". The longest match wins.",
+    ),
+    Key::default(
+        "host_check",
+        "\"strict\"",
+        "A request whose host is not one of the domains: \"strict\" answers 421; \"same_policy\" serves it as a \
+         sibling with the same TLS policy would, if the certificate covers it; \"off\" serves it.",
+    ),
+];
+
+/// The keys of both.
+pub const KEYS: &[Key] = &[
+    Key::needed(
+        "certificates",
+        "[\"shop_ec\"]",
+        "Names of certificates, at most one for each key type (EC, RSA, Ed25519). A child needs at least one.",
+    ),
+    Key::absent(
+        "tls_profile",
+        "\"partners\"",
+        "Name of a TLS profile. Default: that of the parent for a child, `intermediate` for a parent.",
+    ),
+    Key::absent(
+        "pool",
+        "\"shop\"",
+        "Name of the pool that answers. A child needs this or no_pool; without both, a parent closes.",
+    ),
+    Key::absent(
+        "no_pool",
+        "{ status = 404, body = \"no such site\\n\" }",
+        "What to do without a pool; one of:",
+    )
+    .with(no_pool::KEYS),
+    Key::absent(
+        "log",
+        "{ application = \"logs/shop.log\", sample = 0.1 }",
+        "Its own log; default: as in [log].",
+    )
+    .with(log::SHARED_KEYS),
+];
+
+/// A virtual service as it is written: well formed, its references and its role not yet checked.
+#[derive(Debug)]
+pub struct RawVirtualService {
+    /// `parent`
+    pub parent: Field<VirtualServiceName>,
+    /// `domains`
+    pub domains: Field<Vec<Located<DomainPattern>>>,
+    /// `listen`
+    pub listen: Field<Vec<Located<ListenAddr>>>,
+    /// `redirect_http`
+    pub redirect_http: Field<Vec<Located<ListenAddr>>>,
+    /// `strict_sni`
+    pub strict_sni: Field<bool>,
+    /// `certificates`
+    pub certificates: Field<Vec<Located<CertificateName>>>,
+    /// `tls_profile`
+    pub tls_profile: Field<TlsProfileName>,
+    /// `pool`
+    pub pool: Field<PoolName>,
+    /// `no_pool`
+    pub no_pool: Field<NoPool>,
+    /// `host_check`
+    pub host_check: Field<HostCheck>,
+    /// `log`
+    pub log: Field<ServiceLog>,
+}
+
+impl RawVirtualService {
+    /// Reads the table.
+    pub fn read(name: &Located<VirtualServiceName>, value: &Value<'_>) -> Option<Self> {
+        let title = format!("[virtual_service.{}]", name.value);
+        let keys = [PARENT_KEYS, CHILD_KEYS, KEYS];
+        let table = Table::open(value, title, "virtual_service", &keys)?;
+        Some(Self {
+            parent: table.field("parent", |value| value.parse("a name", |_| None)),
+            domains: table.field("domains", |value| value.located_list(domain)),
+            listen: table.field("listen", |value| value.located_list(listen)),
+            redirect_http: table.field("redirect_http", |value| value.located_list(listen)),
+            strict_sni: table.field("strict_sni", Value::flag),
+            certificates: table.field("certificates", |value| {
+                value.located_list(|entry| entry.parse("a name", |_| None))
+            }),
+            tls_profile: table.field("tls_profile", |value| value.parse("a name", |_| None)),
+            pool: table.field("pool", |value| value.parse("a name", |_| None)),
+            no_pool: table.field("no_pool", NoPool::read),
+            host_check: table.field("host_check", |value| value.choice(HOST_CHECKS)),
+            log: table.field("log", ServiceLog::read),
+        })
+    }
+
+    /// The first key that only a parent may have, in the order of importance.
+    pub fn parent_key(&self) -> Option<(&'static str, &Place)> {
+        let keys = [
+            ("listen", self.listen.place()),
+            ("redirect_http", self.redirect_http.place()),
+            ("strict_sni", self.strict_sni.place()),
+        ];
+        keys.into_iter().find_map(|(key, place)| place.map(|place| (key, place)))
+    }
+}
+
+fn listen(value: &Value<'_>) -> Option<ListenAddr> {
+    value.parse("an address to listen on", |text| {
+        if text.parse::<IpAddr>().is_ok() {
+            let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
+            return Some(format!("add the port: \"{host}:8443\""));
+        }
+        let port = text.rsplit_once(':').map_or(text, |(_, port)| port).parse::<u32>().ok()?;
+        if port > u32::from(u16::MAX) {
+            return Some("a port is a number from 1 to 65535".to_owned());
+        }
+        Some(format!(
+            "write \"0.0.0.0:{port}\" (all IPv4), \"[::]:{port}\" (all IPv6), or an address of this host"
+        ))
+    })
+}
+
+fn domain(value: &Value<'_>) -> Option<DomainPattern> {
+    let text = value.text()?;
+    let bare = text.split_once("://").map_or(&*text, |(_, rest)| rest);
+    if bare.parse::<IpAddr>().is_ok() {
+        let help = "clients that ask for an address send no server name: the parent serves them";
+        value.complain(format!("`{text}` is an address, not a name"), "", Some(help.to_owned()));
+        return None;
+    }
+    value.parse("a domain", |text| {
+        let host = bare.split([':', '/']).next().unwrap_or(bare);
+        if host != text && host.parse::<DomainPattern>().is_ok() {
+            return Some(format!("write only the name: \"{host}\""));
+        }
+        if !text.is_ascii() {
+            return Some(
+                "write the name as it travels in TLS, in Punycode: \"xn--...\"".to_owned(),
+            );
+        }
+        if text == "*" {
+            return Some(
+                "leave it out: the parent serves every name that no child matches".to_owned(),
+            );
+        }
+        if text.contains('*') {
+            return Some(
+                "the forms are \"*.example.com\", \".example.com\" and \"www.example.*\""
+                    .to_owned(),
+            );
+        }
+        None
+    })
+}
+
+const HOST_CHECKS: &[(&str, HostCheck)] = &[
+    ("strict", HostCheck::Strict),
+    ("same_policy", HostCheck::SamePolicy),
+    ("off", HostCheck::Off),
+];
