@@ -4,3 +4,4 @@ pub mod config;
 pub mod live;
 pub mod names;
 pub mod per_worker;
+pub mod telemetry;
