@@ -1,0 +1,200 @@
+//! Chain and key of one certificate, loaded, checked, and never changed.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+use rustls::sign::SigningKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::parse_x509_certificate;
+
+use crate::certificate::chain;
+use crate::certificate::error::Fingerprint;
+use crate::certificate::error::MaterialError;
+use crate::certificate::facts::Facts;
+use crate::config::certificate::Certificate;
+use crate::config::certificate::KeySource;
+use crate::key::FileError;
+use crate::key::Problem;
+use crate::key::file::signing_key;
+use crate::key::pem;
+use crate::key::read::FileContent;
+use crate::key::read::read_file;
+
+/// What a slot serves. About 2 KiB with a P-256 leaf; the parsed certificate is not kept.
+#[derive(Debug)]
+pub struct Material {
+    /// Chain and signer, as rustls takes them.
+    pub certified: Arc<CertifiedKey>,
+    /// What is known about the leaf.
+    pub facts: Facts,
+    /// Of the bytes of the chain file and the key file: equal digests, equal material.
+    pub content: Fingerprint,
+    /// What should be put right.
+    pub warnings: Box<[MaterialWarning]>,
+}
+
+/// What does not keep a certificate from being served, but should be put right.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MaterialWarning {
+    /// Certificates of the file that are not part of the chain and are not sent.
+    Extra {
+        /// How many.
+        count: usize,
+    },
+    /// The key file can be read by every user of the machine.
+    KeyReadableByAll,
+    /// The chain in the file is out of order, or the leaf does not come first; it is sent in order.
+    Reordered,
+}
+
+impl Material {
+    /// Reads and checks the files of a certificate; each is read once.
+    pub fn load(config: &Certificate) -> Result<Self, MaterialError> {
+        let KeySource::File { path: key_path, passphrase } = &config.key;
+        let chain_file = read_file(&config.chain)?;
+        let key_file = match *key_path == config.chain {
+            true => None,
+            false => Some(read_file(key_path)?),
+        };
+        let key_content = key_file.as_ref().unwrap_or(&chain_file);
+        let certificates = certificates(&config.chain, &chain_file.bytes)?;
+        let key = signing_key(key_path, &key_content.bytes, passphrase.as_ref())?;
+
+        let mut warnings = Vec::new();
+        if key_content.is_world_readable() {
+            warnings.push(MaterialWarning::KeyReadableByAll);
+        }
+        let files = Files { chain: &config.chain, key: key_path };
+        let content = content(&chain_file, key_file.as_ref());
+        Self::assemble(&files, &certificates, key, content, warnings)
+    }
+
+    fn assemble(
+        files: &Files<'_>,
+        certificates: &[CertificateDer<'_>],
+        key: Arc<dyn SigningKey>,
+        content: Fingerprint,
+        mut warnings: Vec<MaterialWarning>,
+    ) -> Result<Self, MaterialError> {
+        let (leaf_index, mut facts) = leaf_of(files, certificates, &*key)?;
+        let order = chain::order(certificates, leaf_index)
+            .map_err(|index| files.bad(index, "it is damaged"))?;
+        facts.chain_len = u8::try_from(order.len()).unwrap_or(u8::MAX);
+
+        if !order.is_sorted() || leaf_index != 0 {
+            warnings.push(MaterialWarning::Reordered);
+        }
+        // A root in the file is customary and needs no warning.
+        let unsent = (0..certificates.len()).filter(|index| !order.contains(index));
+        match unsent.filter(|index| !is_root(&certificates[*index])).count() {
+            0 => {}
+            count => warnings.push(MaterialWarning::Extra { count }),
+        }
+        let chain = order.into_iter().map(|index| exact(&certificates[index])).collect();
+        Ok(Self {
+            certified: Arc::new(CertifiedKey::new(chain, key)),
+            facts,
+            content,
+            warnings: warnings.into(),
+        })
+    }
+}
+
+impl fmt::Display for MaterialWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Extra { count } => {
+                write!(
+                    f,
+                    "{count} certificate(s) of the file do not belong to the chain and are not sent"
+                )
+            }
+            Self::KeyReadableByAll => {
+                f.write_str("every user of this machine can read the private key; `chmod 600` it")
+            }
+            Self::Reordered => f.write_str("the file is not in chain order; it is sent in order"),
+        }
+    }
+}
+
+struct Files<'a> {
+    chain: &'a Path,
+    key: &'a Path,
+}
+
+impl Files<'_> {
+    fn bad(&self, index: usize, detail: &'static str) -> MaterialError {
+        MaterialError::BadCertificate { path: self.chain.to_owned(), index: index + 1, detail }
+    }
+}
+
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    let error = |problem| FileError::new(path, problem);
+    let certificates: Vec<_> = pem::blocks(text)
+        .map_err(error)?
+        .into_iter()
+        .filter(|block| matches!(block.label, "CERTIFICATE" | "X509 CERTIFICATE"))
+        .map(|block| CertificateDer::from(block.der.to_vec()))
+        .collect();
+    if certificates.is_empty() {
+        Err(error(Problem::NoCertificate).into())
+    } else {
+        Ok(certificates)
+    }
+}
+
+/// The certificate of the key: normally the first, but a file in the opposite order is understood.
+fn leaf_of(
+    files: &Files<'_>,
+    certificates: &[CertificateDer<'_>],
+    key: &dyn SigningKey,
+) -> Result<(usize, Facts), MaterialError> {
+    let private = key.public_key();
+    let private = private.as_ref().map_or(&[][..], |private| private.as_ref());
+    let mut first = None;
+    for (index, der) in certificates.iter().enumerate() {
+        let parsed = parse(der).ok_or_else(|| files.bad(index, "it is damaged"))?;
+        let public = parsed.public_key().raw;
+        if public == private {
+            let facts = Facts::of(&parsed, der).map_err(|detail| files.bad(index, detail))?;
+            return Ok((index, facts));
+        }
+        first = first.or_else(|| Some(Fingerprint::of(public)));
+    }
+    Err(MaterialError::Mismatch {
+        chain: files.chain.to_owned(),
+        key: files.key.to_owned(),
+        certificate: first.unwrap_or_else(|| Fingerprint::of(&[])),
+        private: Fingerprint::of(private),
+    })
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    parse_x509_certificate(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, parsed)| parsed)
+}
+
+fn is_root(der: &CertificateDer<'_>) -> bool {
+    parse(der).is_some_and(|parsed| parsed.subject().as_raw() == parsed.issuer().as_raw())
+}
+
+/// Without the spare capacity of the PEM reader.
+fn exact(der: &CertificateDer<'_>) -> CertificateDer<'static> {
+    CertificateDer::from(der.as_ref().to_vec())
+}
+
+fn content(chain: &FileContent, key: Option<&FileContent>) -> Fingerprint {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    context.update(&(chain.bytes.len() as u64).to_be_bytes());
+    context.update(&chain.bytes);
+    context.update(key.map_or(&[], |key| &key.bytes));
+    let mut content = [0; 32];
+    content.copy_from_slice(context.finish().as_ref());
+    Fingerprint(content)
+}
+
+#[cfg(test)]
+#[path = "material_tests.rs"]
+mod tests;
