@@ -7,3 +7,4 @@ pub mod live;
 pub mod names;
 pub mod per_worker;
 pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,230 @@
+//! Accepts TLS connections for one virtual service: its profile, its certificates, its ticket keys.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::server::Accepted;
+use rustls::server::AcceptedAlert;
+use thiserror::Error;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use crate::certificate::Certificate;
+use crate::certificate::Material;
+use crate::key::KeyType;
+use crate::names::CertificateName;
+use crate::tls::alert;
+use crate::tls::choose;
+use crate::tls::choose::Candidate;
+use crate::tls::choose::Negotiation;
+use crate::tls::facts::Finished;
+use crate::tls::facts::TlsFacts;
+use crate::tls::failure::HandshakeError;
+use crate::tls::hello::ClientHello;
+use crate::tls::profile::Profile;
+use crate::tls::read_hello::Hello;
+use crate::tls::refusal::Refusal;
+use crate::tls::resolver;
+use crate::tls::tickets::Ticketer;
+
+/// What a virtual service needs for handshakes. Costs some 150 bytes until its first one.
+#[derive(Debug)]
+pub struct Acceptor {
+    profile: Arc<Profile>,
+    ticketer: Ticketer,
+    slots: Box<[Slot]>,
+}
+
+/// A certificate with the configuration in which it is the only one.
+#[derive(Debug)]
+struct Slot {
+    certificate: Arc<Certificate>,
+    /// Made at the first handshake: 10,000 idle children shall not pay for it.
+    config: OnceLock<Arc<ServerConfig>>,
+}
+
+impl Acceptor {
+    /// Puts the parts together. Slots that are still empty are served as soon as they hold something.
+    pub fn new(
+        profile: Arc<Profile>,
+        certificates: Vec<Arc<Certificate>>,
+        ticketer: Ticketer,
+    ) -> Result<Self, AcceptorError> {
+        let mut seen: Vec<(KeyType, &CertificateName)> = Vec::new();
+        for certificate in &certificates {
+            let Some(material) = certificate.material() else { continue };
+            let key_type = material.facts.key_type();
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == key_type) {
+                return Err(AcceptorError::SameKeyType {
+                    key_type,
+                    first: (*first).clone(),
+                    second: certificate.name().clone(),
+                });
+            }
+            seen.push((key_type, certificate.name()));
+        }
+        let slot = |certificate| Slot { certificate, config: OnceLock::new() };
+        Ok(Self { profile, ticketer, slots: certificates.into_iter().map(slot).collect() })
+    }
+
+    /// The profile that governs the handshakes.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// The certificates, in the order of the configuration: what [`Negotiation::certificate`] counts.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        self.slots.iter().map(|slot| &slot.certificate)
+    }
+
+    /// What would happen with a client that offers this, at this moment (Unix seconds). Sends nothing.
+    pub fn negotiate(&self, offer: &ClientHello, now: i64) -> Result<Negotiation, Refusal> {
+        let mut candidates = Vec::with_capacity(self.slots.len());
+        for (slot, Slot { certificate, .. }) in self.slots.iter().enumerate() {
+            candidates.extend(certificate.material().map(|material| candidate(slot, &material)));
+        }
+        choose::negotiate(offer, self.profile.facts(), &candidates, now)
+    }
+
+    /// Finishes the handshake that a ClientHello began. Whoever is refused is told, and the connection is closed
+    /// so that it hears it. Has no deadline of its own. The hello stays with the caller, who logs what was offered
+    /// when this fails.
+    pub async fn accept<IO>(
+        &self,
+        mut io: IO,
+        hello: &Hello,
+    ) -> Result<(TlsStream<IO>, Box<TlsFacts>), HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let started = Instant::now();
+        let negotiation = match self.negotiate(&hello.offer, unix_now()) {
+            Ok(negotiation) => negotiation,
+            Err(refusal) => {
+                // The refusal is what counts; that the client is gone already changes nothing.
+                let _ = alert::deliver(&mut io, &refusal.alert.record()).await;
+                return Err(HandshakeError::Refused(refusal));
+            }
+        };
+        let (accepted, rest) = match parse(&hello.bytes) {
+            Ok(parsed) => parsed,
+            Err((error, record)) => {
+                let _ = alert::deliver(&mut io, &record).await;
+                return Err(HandshakeError::Library(error));
+            }
+        };
+        let slot = &self.slots[negotiation.certificate];
+        let handshake = StartHandshake::from_parts(accepted, io)
+            .into_stream_with(Arc::clone(self.config(slot)), |connection| feed(connection, rest))
+            .into_fallible();
+        match handshake.await {
+            Ok(stream) => {
+                let finished = Finished {
+                    server_name: hello.offer.server_name.clone(),
+                    negotiation,
+                    certificate: slot.certificate.name().clone(),
+                    handshake: started.elapsed(),
+                };
+                let facts = Box::new(finished.facts(stream.get_ref().1));
+                Ok((stream, facts))
+            }
+            Err((error, mut io)) => {
+                let error = HandshakeError::from(error);
+                if matches!(error, HandshakeError::Library(_)) {
+                    // The library has written its alert.
+                    let _ = alert::close(&mut io).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn config<'a>(&self, slot: &'a Slot) -> &'a Arc<ServerConfig> {
+        slot.config.get_or_init(|| {
+            let mut config = self.profile.base().clone();
+            config.cert_resolver = Arc::new(resolver::Slot(Arc::clone(&slot.certificate)));
+            // The base has a ticketer that makes none.
+            if self.profile.tickets() > 0 {
+                config.ticketer = Arc::new(self.ticketer.clone());
+            }
+            Arc::new(config)
+        })
+    }
+}
+
+/// Why certificates cannot be served together.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[expect(missing_docs, reason = "the message of each variant says it")]
+pub enum AcceptorError {
+    #[error(
+        "the certificates {first} and {second} both have {key_type} keys; a virtual service has at most one \
+         certificate of each key type"
+    )]
+    SameKeyType { key_type: KeyType, first: CertificateName, second: CertificateName },
+}
+
+impl AcceptorError {
+    /// The stable word for logs, metrics and tests.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::SameKeyType { .. } => "same_key_type",
+        }
+    }
+}
+
+/// Seconds since 1970, as the chooser counts.
+pub fn unix_now() -> i64 {
+    use std::time::SystemTime;
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn candidate(slot: usize, material: &Material) -> Candidate {
+    let facts = &material.facts;
+    Candidate {
+        slot,
+        algorithm: facts.algorithm,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+        // Keys on file always can.
+        can_sign: true,
+    }
+}
+
+/// What the library has parsed and what it has not taken, or its error with the alert record for the client.
+type Parsed<'a> = Result<(Accepted, &'a [u8]), (rustls::Error, Vec<u8>)>;
+
+/// Lets the library parse the ClientHello once more.
+fn parse(mut bytes: &[u8]) -> Parsed<'_> {
+    let mut acceptor = rustls::server::Acceptor::default();
+    loop {
+        // Takes at most 4 KiB at once; nothing, when it has room no more.
+        let taken = acceptor.read_tls(&mut bytes).unwrap_or(0);
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok((accepted, bytes)),
+            Ok(None) if taken > 0 => {}
+            Ok(None) => return Err((rustls::Error::PeerSentOversizedRecord, Vec::new())),
+            Err((error, alert)) => return Err((error, record(alert))),
+        }
+    }
+}
+
+fn record(mut alert: AcceptedAlert) -> Vec<u8> {
+    let mut record = Vec::new();
+    alert.write_all(&mut record).expect("writing to a Vec does not fail");
+    record
+}
+
+/// What came together with the ClientHello. An error comes back from the handshake, where it is handled.
+fn feed(connection: &mut ServerConnection, mut rest: &[u8]) {
+    while !rest.is_empty() {
+        if connection.read_tls(&mut rest).is_err() || connection.process_new_packets().is_err() {
+            return;
+        }
+    }
+}
