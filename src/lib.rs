@@ -2,9 +2,12 @@
 
 pub mod certificate;
 pub mod config;
+pub mod http;
 pub mod key;
 pub mod live;
 pub mod names;
 pub mod per_worker;
+pub mod service;
 pub mod telemetry;
 pub mod tls;
+pub mod upstream;

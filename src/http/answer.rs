@@ -1,0 +1,54 @@
+//! What the proxy answers by itself: short, in plain text, and never cached by accident.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::header;
+
+use crate::http::error::ForwardError;
+
+/// The answer to a request that was not served.
+pub fn error(error: &ForwardError) -> Response<Bytes> {
+    let status = error.status();
+    let text = match error {
+        // Says what is wrong with the request, to whom it concerns.
+        ForwardError::HostMismatch | ForwardError::Rejected(_) => format!("{status}: {error}\n"),
+        // What goes on behind the proxy is for its log, not for clients.
+        ForwardError::NoPool | ForwardError::Upstream(_) => format!("{status}\n"),
+    };
+    let mut response = fixed(status, Bytes::from(text));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110, section 15.5.6.
+        let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    no_store(response.headers_mut());
+    response
+}
+
+/// A fixed text.
+pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A redirect. A location that is no field value is answered as the mistake that it is.
+pub fn redirect(status: StatusCode, location: &str) -> Response<Bytes> {
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return fixed(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"no location\n"));
+    };
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+fn no_store(fields: &mut HeaderMap) {
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}

@@ -1,0 +1,136 @@
+//! Everything that stays the same on one client connection, made once and shared by its requests.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::config::tls_profile::Alpn;
+use crate::http::Connection;
+use crate::http::activity::Activity;
+use crate::http::exchange::Incident;
+use crate::names::ClientAddr;
+use crate::service::VirtualService;
+use crate::service::host::Came;
+use crate::service::host::Host;
+use crate::service::host::Owner;
+use crate::service::settings::Settings;
+use crate::telemetry::app_log::JsonFragment;
+use crate::telemetry::app_log::JsonLine;
+
+/// A client connection as its requests see it.
+#[derive(Debug)]
+pub struct ClientSide {
+    connection: Connection,
+    activity: Arc<Activity>,
+    address: HeaderValue,
+    port: HeaderValue,
+    /// The part of each log line that does not change; made for the first line that is written.
+    facts: OnceLock<JsonFragment>,
+}
+
+impl ClientSide {
+    /// Renders what each request will carry.
+    pub fn new(connection: Connection) -> Self {
+        let mut digits = itoa::Buffer::new();
+        let port = Bytes::copy_from_slice(digits.format(connection.local_port).as_bytes());
+        let address = address_text(connection.client);
+        Self {
+            activity: Arc::default(),
+            // Digits, dots and colons are always a field value.
+            address: HeaderValue::from_maybe_shared(Bytes::from(address))
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            port: HeaderValue::from_maybe_shared(port)
+                .unwrap_or_else(|_| HeaderValue::from_static("0")),
+            facts: OnceLock::new(),
+            connection,
+        }
+    }
+
+    /// The service that was selected by the server name.
+    pub fn service(&self) -> &Arc<VirtualService> {
+        &self.connection.service
+    }
+
+    /// Whether HTTP/1.1 is spoken.
+    pub fn is_http1(&self) -> bool {
+        self.connection.facts.alpn == Alpn::Http1
+    }
+
+    /// What the connection is doing.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// How long and how much.
+    pub fn settings(&self) -> &Settings {
+        &self.connection.settings
+    }
+
+    /// The client's address as a field value, without the port.
+    pub fn address(&self) -> &HeaderValue {
+        &self.address
+    }
+
+    /// The port that the client connected to, as a field value.
+    pub fn port(&self) -> &HeaderValue {
+        &self.port
+    }
+
+    /// Whose request is it that asks for this host?
+    pub fn owner(&self, host: Host<'_>) -> Owner {
+        let facts = &self.connection.facts;
+        let came = Came {
+            service: &self.connection.service,
+            server_name: facts.server_name.as_ref(),
+            certificate: &facts.certificate,
+        };
+        came.owner(host, || self.connection.listener.table.snapshot())
+    }
+
+    /// The part of each log line that is the same for all requests of this connection.
+    pub fn facts(&self) -> &JsonFragment {
+        self.facts.get_or_init(|| JsonFragment::new(|line| self.render(line)))
+    }
+
+    /// Logs and counts what is not a request but deserves a line.
+    pub fn incident(&self, incident: Incident<'_>) {
+        incident.record(self);
+    }
+
+    fn render(&self, line: &mut JsonLine<'_>) {
+        let Connection { client, facts, .. } = &self.connection;
+        let server_name = facts.server_name.as_ref().map(|name| name.as_str());
+        let client_certificate = facts.client_certificate.as_ref();
+        line.str("client.address", &address_text(*client));
+        line.u64("client.port", u64::from(client.0.port()));
+        line.opt_str("tls.client.server_name", server_name);
+        line.str("tls.protocol.version", facts.version);
+        line.str("tls.cipher", facts.cipher);
+        line.opt_str("tls.curve", Some(facts.group).filter(|group| !group.is_empty()));
+        line.bool("tls.pfs", facts.pfs);
+        line.bool("tls.resumed", facts.resumed);
+        line.str(
+            "tls.next_protocol",
+            match facts.alpn {
+                Alpn::Http1 => "http/1.1",
+                Alpn::Http2 => "h2",
+            },
+        );
+        line.str("portcullis.certificate", facts.certificate.as_str());
+        line.str("portcullis.key_type", facts.key_type.as_str());
+        line.opt_str("tls.client.subject", client_certificate.map(|facts| &*facts.subject));
+        let handshake = u64::try_from(facts.handshake.as_micros()).unwrap_or(u64::MAX);
+        line.u64("portcullis.duration_us.handshake", handshake);
+    }
+}
+
+/// The address without the port; an IPv4 client of a dual-stack socket as IPv4.
+fn address_text(client: ClientAddr) -> String {
+    match client.0.ip() {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| v6.to_string(), |v4| v4.to_string()),
+        IpAddr::V4(v4) => v4.to_string(),
+    }
+}

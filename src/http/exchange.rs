@@ -1,0 +1,296 @@
+//! One request and its response, as metrics and the application log see it (SPEC VS-7, VS-9).
+//!
+//! Created when the head of the request is there, written when it is dropped: however an exchange
+//! ends, it is counted once and logged once, on the service that served it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::Version;
+use hyper::body::Body;
+use tokio::time::Instant;
+
+use crate::http::admit;
+use crate::http::client_side::ClientSide;
+use crate::http::error::ForwardError;
+use crate::http::identity::Identity;
+use crate::service::Target;
+use crate::service::VirtualService;
+use crate::telemetry::app_log::JsonLine;
+use crate::telemetry::service_metrics::ActiveRequest;
+use crate::telemetry::service_metrics::Protocol;
+use crate::telemetry::service_metrics::RequestDone;
+use crate::upstream::Trace;
+use crate::upstream::body::Progress;
+
+/// What is known so far. It keeps what it needs of the request by reference count.
+#[derive(Debug)]
+pub struct Exchange {
+    client: Arc<ClientSide>,
+    /// A sibling that serves the request in place of the connection's service.
+    sibling: Option<Arc<VirtualService>>,
+    began: Instant,
+    version: Version,
+    method: Method,
+    uri: Uri,
+    has_body: bool,
+    /// The line of a success is kept.
+    is_sampled: bool,
+    /// The service's gauge knows of it.
+    active: Option<ActiveRequest>,
+    host: Option<HeaderValue>,
+    identity: Option<Identity>,
+    /// What happens on the upstream side.
+    pub trace: Trace,
+    received: Option<Arc<Progress>>,
+    sent: u64,
+    /// 0: none was sent.
+    status: u16,
+    reason: Option<&'static str>,
+    has_ended: bool,
+}
+
+/// Something on a connection that never became a request, and deserves a line all the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Incident<'a> {
+    /// A head that did not come to its end in time.
+    HeadTimeout,
+    /// Bytes that are no request.
+    Malformed(&'a hyper::Error),
+    /// The service closes every connection.
+    NoPool,
+    /// The client did not take what was written.
+    WriteTimeout,
+}
+
+impl Exchange {
+    /// A request's head has come.
+    pub fn begin<B: Body>(client: Arc<ClientSide>, request: &Request<B>) -> Box<Self> {
+        client.activity().exchange_began();
+        Box::new(Self {
+            is_sampled: false,
+            active: None,
+            sibling: None,
+            began: Instant::now(),
+            version: request.version(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            has_body: !request.body().is_end_stream(),
+            host: None,
+            identity: None,
+            trace: Trace::default(),
+            received: None,
+            sent: 0,
+            status: 0,
+            reason: None,
+            has_ended: false,
+            client,
+        })
+    }
+
+    /// The service that serves it.
+    pub fn service(&self) -> &Arc<VirtualService> {
+        self.sibling.as_ref().unwrap_or_else(|| self.client.service())
+    }
+
+    /// The host has been checked.
+    pub fn for_host(&mut self, host: HeaderValue) {
+        self.host = Some(host);
+    }
+
+    /// It is clear who serves it, the connection's service or a sibling: counts and lines are that
+    /// service's.
+    pub fn served_by(&mut self, sibling: Option<Arc<VirtualService>>) {
+        self.sibling = sibling;
+        self.count();
+        self.is_sampled = self.service().log.keeps_success();
+    }
+
+    /// Its id and trace.
+    pub fn identified(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+    }
+
+    /// Whether the line is kept if all goes well.
+    pub fn is_sampled(&self) -> bool {
+        self.is_sampled
+    }
+
+    /// Where the bytes of the request's body are counted.
+    pub fn receives(&mut self, progress: Option<Arc<Progress>>) {
+        self.received = progress;
+    }
+
+    /// Whether the response has no body whatever its fields say.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The status that is on its way to the client.
+    pub fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// The request was not served.
+    pub fn refused(&mut self, error: &ForwardError) {
+        self.failed(error.reason());
+        if matches!(error, ForwardError::HostMismatch) {
+            self.service().metrics.host_mismatch();
+        }
+    }
+
+    /// The first thing that goes wrong is what is counted and logged.
+    pub fn failed(&mut self, reason: &'static str) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// Bytes of the response's body are on their way.
+    pub fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
+    /// All of the response is on its way.
+    pub fn response_ended(&mut self) {
+        self.has_ended = true;
+    }
+
+    fn count(&mut self) {
+        if self.active.is_none() {
+            self.active = Some(self.service().metrics.request_started());
+        }
+    }
+
+    fn done(&self) -> RequestDone {
+        let protocol = match self.version {
+            Version::HTTP_2 => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        RequestDone {
+            protocol,
+            status: if self.status == 0 { CLIENT_CLOSED } else { self.status },
+            duration: self.began.elapsed(),
+            upstream: self.trace.first_byte,
+            received: self.received.as_ref().map_or(0, |progress| progress.bytes()),
+            sent: self.sent,
+        }
+    }
+
+    fn render(&self, line: &mut JsonLine<'_>, done: &RequestDone) {
+        let service = self.service();
+        head(line, service, "http", &self.client);
+        line.str("http.request.method", self.method.as_str());
+        let host = self.host.as_ref().and_then(admit::host);
+        line.opt_str("server.address", host.as_ref().map(|host| host.name));
+        line.str("url.path", self.uri.path());
+        if self.status != 0 {
+            line.u64("http.response.status_code", u64::from(self.status));
+        }
+        line.u64("http.request.body.size", done.received);
+        line.u64("http.response.body.size", done.sent);
+        line.str("network.protocol.version", version_text(self.version));
+        if let Some(connect) = self.trace.connect {
+            line.u64("portcullis.duration_us.upstream_connect", micros(connect));
+        }
+        if let Some(first_byte) = self.trace.first_byte {
+            line.u64("portcullis.duration_us.first_byte", micros(first_byte));
+        }
+        line.u64("portcullis.duration_us.total", micros(done.duration));
+        // A request that was refused before has asked no pool.
+        if let (Target::Pool(pool), Some(_)) = (&service.target, &self.identity) {
+            line.str("portcullis.pool", pool.name.as_str());
+        }
+        if let Some(endpoint) = &self.trace.endpoint {
+            line.str("portcullis.endpoint", endpoint.label());
+            line.u64("portcullis.retries", u64::from(self.trace.retries));
+        }
+        if let Some(identity) = &self.identity {
+            line.opt_str("portcullis.request_id", identity.request_id.to_str().ok());
+            line.str("trace_id", identity.trace_id());
+        }
+        line.opt_str("error.type", self.reason);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // The body, or the request's future, was dropped: by hyper, because the client left.
+            self.failed("client_closed");
+        }
+        self.count();
+        let done = self.done();
+        let service = self.service();
+        service.metrics.request(&done);
+        if let Some(reason) = self.reason {
+            service.metrics.request_failed(reason);
+        }
+        let is_kept = self.is_sampled || self.reason.is_some() || self.status >= 500;
+        if is_kept && !service.log.is_off() {
+            service.log.write(|line| self.render(line, &done));
+        }
+        let has_all = self.received.as_ref().is_some_and(|progress| progress.has_ended());
+        self.client.activity().exchange_ended(self.has_body && !has_all);
+    }
+}
+
+impl Incident<'_> {
+    /// Counts and logs it on the connection's service.
+    pub fn record(self, client: &ClientSide) {
+        let service = client.service();
+        service.metrics.request_failed(self.reason());
+        service.log.write(|line| {
+            head(line, service, "connection", client);
+            if let Some(status) = self.status() {
+                line.u64("http.response.status_code", status);
+            }
+            line.str("error.type", self.reason());
+        });
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::HeadTimeout => "request_head_timeout",
+            Self::Malformed(error) if error.is_parse_too_large() => "request_head_too_large",
+            Self::Malformed(_) => "malformed_request",
+            Self::NoPool => "no_pool",
+            Self::WriteTimeout => "client_write_timeout",
+        }
+    }
+
+    /// What the client was told, by hyper or by us.
+    fn status(self) -> Option<u64> {
+        match self {
+            Self::HeadTimeout => Some(408),
+            Self::Malformed(error) if error.is_parse_too_large() => Some(431),
+            Self::Malformed(_) => Some(400),
+            Self::NoPool | Self::WriteTimeout => None,
+        }
+    }
+}
+
+/// What every line begins with.
+fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &str, client: &ClientSide) {
+    line.str("event", event);
+    line.str("portcullis.virtual_service", service.name.as_str());
+    line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
+    line.raw(client.facts());
+}
+
+fn version_text(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How metrics count a client that left before the head of the response, as nginx does.
+const CLIENT_CLOSED: u16 = 499;

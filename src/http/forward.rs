@@ -1,0 +1,121 @@
+//! The recipe: one request, from its head to the head of its response.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Version;
+use http::header;
+use hyper::body::Incoming;
+
+use crate::config::virtual_service::NoPool;
+use crate::http::admit;
+use crate::http::answer;
+use crate::http::body::ResponseBody;
+use crate::http::client_side::ClientSide;
+use crate::http::error::ForwardError;
+use crate::http::error::Rejection;
+use crate::http::exchange::Exchange;
+use crate::http::fields;
+use crate::http::identity::Identity;
+use crate::service::Target;
+use crate::service::VirtualService;
+use crate::service::host::Owner;
+use crate::upstream::Outgoing;
+use crate::upstream::RequestBody;
+use crate::upstream::UpstreamBody;
+
+/// Serves one request; whatever happens, there is a response.
+pub async fn respond(
+    client: Arc<ClientSide>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut exchange = Exchange::begin(Arc::clone(&client), &request);
+    let mut outgoing = Outgoing::new(request.map(RequestBody::new));
+    let (error, mut response) = match route(&client, &mut outgoing, &mut exchange).await {
+        Ok(Routed::Upstream(response)) => {
+            exchange.answered(response.status().as_u16());
+            (None, response.map(|body| ResponseBody::upstream(body, exchange)))
+        }
+        Ok(Routed::Own(response)) => {
+            exchange.answered(response.status().as_u16());
+            (None, response.map(|text| ResponseBody::own(text, exchange)))
+        }
+        Err(error) => {
+            exchange.refused(&error);
+            let response = answer::error(&error);
+            exchange.answered(response.status().as_u16());
+            (Some(error), response.map(|text| ResponseBody::own(text, exchange)))
+        }
+    };
+    let closes = error.is_some_and(|error| error.closes());
+    if client.is_http1() && (closes || client.service().retirement.is_retired()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+enum Routed {
+    Own(Response<Bytes>),
+    Upstream(Response<UpstreamBody>),
+}
+
+/// Whose request it is, and what that service does with it.
+async fn route(
+    client: &ClientSide,
+    outgoing: &mut Outgoing,
+    exchange: &mut Exchange,
+) -> Result<Routed, ForwardError> {
+    let service = prepare(client, outgoing, exchange)?;
+    match &service.target {
+        Target::Pool(pool) => {
+            let mut response = pool.forward(outgoing, &mut exchange.trace).await?;
+            fields::prepare_response(response.headers_mut());
+            // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
+            *response.version_mut() = Version::HTTP_11;
+            Ok(Routed::Upstream(response))
+        }
+        Target::NoPool(action) => no_pool(action).map(Routed::Own),
+    }
+}
+
+/// Checks the request, finds its owner, and makes of its head what an endpoint is to see.
+fn prepare(
+    client: &ClientSide,
+    outgoing: &mut Outgoing,
+    exchange: &mut Exchange,
+) -> Result<Arc<VirtualService>, ForwardError> {
+    let request = outgoing.request().ok_or(Rejection::Target)?;
+    let host = admit::admit(request)?;
+    exchange.for_host(host.clone());
+    match client.owner(admit::host(&host).ok_or(Rejection::Host)?) {
+        Owner::Mine => exchange.served_by(None),
+        Owner::Sibling(sibling) => exchange.served_by(Some(sibling)),
+        Owner::Nobody => return Err(ForwardError::HostMismatch),
+    }
+    exchange.receives(request.body().progress());
+    fields::prepare_request(request.headers_mut(), client, host);
+    exchange.identified(Identity::establish(request.headers_mut(), exchange.is_sampled()));
+    Ok(Arc::clone(exchange.service()))
+}
+
+/// SPEC VS-8. `close` has closed the connection before there was a request, except one that came
+/// over a sibling's.
+fn no_pool(action: &NoPool) -> Result<Response<Bytes>, ForwardError> {
+    match action {
+        NoPool::Close => Err(ForwardError::NoPool),
+        NoPool::Respond { status, body } => {
+            Ok(answer::fixed(status_of(*status), Bytes::from(body.clone())))
+        }
+        NoPool::Redirect { status, location } => Ok(answer::redirect(status_of(*status), location)),
+    }
+}
+
+/// The configuration has been checked; a status out of range would be its mistake.
+fn status_of(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

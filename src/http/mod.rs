@@ -1,0 +1,106 @@
+//! One HTTP connection of a client, and each of its requests on its way to a pool and back.
+//!
+//! In the order a request travels: [`http1`] or [`http2`] read it, [`forward`] is the recipe,
+//! [`admit`] refuses what is no proper request, [`fields`] edits the head, the pool sends it,
+//! [`body`] streams what comes back, and [`exchange`] writes metrics and one log line when it is
+//! dropped. What the proxy answers by itself is in [`answer`]. Must not know sockets or the
+//! configuration's text.
+//!
+//! Responses with a 1xx status of endpoints are dropped, except that `100 Continue` is sent to the
+//! client by the proxy itself as soon as the endpoint's connection asks for the body.
+
+pub mod activity;
+pub mod admit;
+pub mod answer;
+pub mod body;
+pub mod client_side;
+pub mod clock;
+pub mod error;
+pub mod exchange;
+pub mod fields;
+pub mod forward;
+pub mod http1;
+pub mod http2;
+pub mod identity;
+pub mod redirect;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+
+use crate::config::tls_profile::Alpn;
+use crate::config::virtual_service::NoPool;
+use crate::http::client_side::ClientSide;
+use crate::http::exchange::Incident;
+use crate::http::http1::Finish;
+use crate::names::ClientAddr;
+use crate::service::Listener;
+use crate::service::Target;
+use crate::service::VirtualService;
+use crate::service::settings::Settings;
+use crate::tls::facts::TlsFacts;
+
+/// A client connection after its handshake: what HTTP needs to know about it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where the client is.
+    pub client: ClientAddr,
+    /// The port that it connected to.
+    pub local_port: u16,
+    /// What the handshake agreed on.
+    pub facts: Box<TlsFacts>,
+    /// The service that was selected; the connection keeps it until it closes.
+    pub service: Arc<VirtualService>,
+    /// Where it was accepted; its table is asked when a host is not the server name.
+    pub listener: Arc<Listener>,
+    /// Bounds.
+    pub settings: Arc<Settings>,
+}
+
+/// Serves a connection until it closes. Ends by itself when the service is retired; dropping the
+/// future cuts the connection.
+///
+/// Must be driven by one task: it registers its wake-ups once.
+pub async fn serve<IO>(mut io: IO, connection: Connection)
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let protocol = connection.facts.alpn;
+    let client = Arc::new(ClientSide::new(connection));
+    if let Target::NoPool(NoPool::Close) = client.service().target {
+        client.incident(Incident::NoPool);
+        // The peer may be gone already; there is nobody left to tell.
+        drop(io.shutdown().await);
+        return;
+    }
+    match protocol {
+        Alpn::Http1 => {
+            let on_request = {
+                let client = Arc::clone(&client);
+                move |request| forward::respond(Arc::clone(&client), request)
+            };
+            let service = client.service();
+            let bounds = http1::Bounds {
+                activity: client.activity(),
+                settings: client.settings(),
+                retirement: &service.retirement,
+            };
+            match http1::serve(io, bounds, on_request).await {
+                Finish::HeadTimeout => client.incident(Incident::HeadTimeout),
+                Finish::Malformed(error) => client.incident(Incident::Malformed(&error)),
+                Finish::Stalled => client.incident(Incident::WriteTimeout),
+                Finish::Closed => {}
+            }
+        }
+        Alpn::Http2 => {
+            if http2::serve(io, &client).await == http2::Finish::Stalled {
+                client.incident(Incident::WriteTimeout);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a virtual service is: everything that is decided per server name, compiled for the workers.
+//!
+//! Must not know hyper, sockets or files: it holds what they need and answers questions.
+
+#[cfg(test)]
+pub mod fixture;
+pub mod host;
+pub mod listener;
+pub mod retirement;
+pub mod settings;
+pub mod table;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::virtual_service::HostCheck;
+use crate::config::virtual_service::NoPool;
+use crate::config::virtual_service::Role;
+use crate::names::CertificateName;
+use crate::names::DomainPattern;
+use crate::names::VirtualServiceName;
+use crate::service::retirement::Retirement;
+use crate::telemetry::app_log::LogSink;
+use crate::telemetry::service_metrics::ServiceMetrics;
+use crate::tls::acceptor::Acceptor;
+use crate::upstream::Pool;
+
+pub use crate::service::listener::Listener;
+pub use crate::service::table::Table;
+
+/// A parent or a child as the workers see it. Immutable: a reload that changes it makes another one
+/// and retires this one; a reload that does not keeps this `Arc`.
+pub struct VirtualService {
+    /// Its name, also in metrics and log lines.
+    pub name: VirtualServiceName,
+    /// The parent of a child; `None` for a parent.
+    pub parent: Option<VirtualServiceName>,
+    /// What a child owns; empty for a parent.
+    pub domains: Vec<DomainPattern>,
+    /// The TLS side: profile, certificates, tickets.
+    pub tls: Acceptor,
+    /// Where requests go.
+    pub target: Target,
+    /// What happens to a host that is not this child's.
+    pub host_check: HostCheck,
+    /// Handles, registered once.
+    pub metrics: Arc<ServiceMetrics>,
+    /// The application log of this service.
+    pub log: LogSink,
+    /// Asks this service's connections to leave.
+    pub retirement: Retirement,
+}
+
+/// Where requests go.
+pub enum Target {
+    /// A parent without a pool answers by itself (SPEC VS-8).
+    NoPool(NoPool),
+    /// To one of these endpoints.
+    Pool(Arc<Pool>),
+}
+
+impl VirtualService {
+    /// Compiles a service from its checked table and what has been made for it.
+    pub fn new(
+        config: &config::virtual_service::VirtualService,
+        tls: Acceptor,
+        target: Target,
+        metrics: Arc<ServiceMetrics>,
+        log: LogSink,
+    ) -> Self {
+        let (parent, domains) = match &config.role {
+            Role::Child { parent, domains } => (Some(parent.clone()), domains.clone()),
+            Role::Parent { .. } => (None, Vec::new()),
+        };
+        Self {
+            name: config.name.clone(),
+            parent,
+            domains,
+            tls,
+            target,
+            host_check: config.host_check,
+            metrics,
+            log,
+            retirement: Retirement::new(),
+        }
+    }
+
+    /// Whether a client that may speak TLS to one service may speak to the other.
+    pub fn has_tls_policy_of(&self, other: &Self) -> bool {
+        self.tls.profile().digest() == other.tls.profile().digest()
+    }
+
+    /// The domains that none of the certificates covers; clients will not accept those.
+    pub fn uncovered_domains(&self) -> impl Iterator<Item = &DomainPattern> {
+        let materials: Vec<_> =
+            self.tls.certificates().filter_map(|slot| slot.material()).collect();
+        self.domains.iter().filter(move |domain| {
+            // The most general name that a certificate can have for a pattern.
+            let name = match domain {
+                DomainPattern::Exact(name) | DomainPattern::ApexAndBelow(name) => name.to_string(),
+                DomainPattern::Below(apex) => format!("any.{apex}"),
+                DomainPattern::Stem(_) => return false,
+            };
+            !materials.is_empty() && !materials.iter().any(|material| material.facts.covers(&name))
+        })
+    }
+
+    /// Whether the certificate that this service presented under that name covers a host.
+    pub fn served_certificate_covers(&self, served: &CertificateName, host: &str) -> bool {
+        self.tls
+            .certificates()
+            .find(|certificate| *certificate.name() == *served)
+            .and_then(|certificate| certificate.material())
+            .is_some_and(|material| material.facts.covers(host))
+    }
+}
+
+impl fmt::Debug for VirtualService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualService").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPool(action) => f.debug_tuple("NoPool").field(action).finish(),
+            Self::Pool(pool) => f.debug_tuple("Pool").field(&pool.name).finish(),
+        }
+    }
+}

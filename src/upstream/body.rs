@@ -1,0 +1,198 @@
+//! Bodies between a client and an endpoint: streamed, never gathered, and enums instead of boxes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+
+use crate::upstream::lease::Lease;
+
+/// The body of a request on its way to an endpoint.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// What the client sends.
+    Streamed {
+        /// The client's stream.
+        incoming: Incoming,
+        /// Counts what passes.
+        progress: Arc<Progress>,
+    },
+}
+
+/// How far a request body has come. The connection to the endpoint writes it; the exchange reads it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    /// Frames so far, so that a deadline can see that something moves.
+    frames: AtomicU64,
+    /// The endpoint wants more and the client has not sent it.
+    starved: AtomicBool,
+    /// All of it has come.
+    ended: AtomicBool,
+}
+
+/// The body of a response on its way to the client. When it has ended cleanly, the connection that
+/// it came over is given back; when it is dropped before, that connection is closed.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl RequestBody {
+    /// The client's body, or `Empty` if it is known to be.
+    pub fn new(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() {
+            Self::Empty
+        } else {
+            Self::Streamed { incoming, progress: Arc::default() }
+        }
+    }
+
+    /// A handle on the progress of a streamed body.
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Streamed { progress, .. } => Some(Arc::clone(progress)),
+        }
+    }
+
+    /// Whether there is no body, so that the request can be repeated.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl Progress {
+    /// Bytes that have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes whenever something has passed.
+    pub fn mark(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the client that is waited for.
+    pub fn is_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of it has come.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, frame: &Frame<Bytes>, incoming: &Incoming) {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        if frame.is_trailers() || incoming.is_end_stream() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed { incoming, progress } => {
+                let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                progress.starved.store(polled.is_pending(), Ordering::Relaxed);
+                match &polled {
+                    Poll::Ready(Some(Ok(frame))) => progress.count(frame, incoming),
+                    Poll::Ready(None) => progress.ended.store(true, Ordering::Relaxed),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+impl UpstreamBody {
+    /// The body of a response that came over the leased connection.
+    pub fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self { incoming, lease: Some(lease) };
+        if body.incoming.is_end_stream() {
+            body.give_back();
+        }
+        body
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            // Nothing follows trailers, and whoever writes them does not ask again.
+            Some(Ok(frame)) if frame.is_trailers() || self.incoming.is_end_stream() => {
+                self.give_back();
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.lease = None,
+            None => self.give_back(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamBody").field("leased", &self.lease.is_some()).finish()
+    }
+}

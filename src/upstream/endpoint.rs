@@ -1,0 +1,248 @@
+//! One address of a pool: its connections of each worker, what is in flight, and whether it refuses.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use hyper::client::conn::http1;
+use hyper::client::conn::http2;
+use tokio::sync::Notify;
+
+use crate::names::EndpointAddr;
+use crate::per_worker::PerWorker;
+use crate::telemetry::pool_metrics::EndpointMetrics;
+use crate::telemetry::pool_metrics::IdleConnection;
+use crate::upstream::body::RequestBody;
+use crate::upstream::connect::Connecting;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::lease::Sender;
+
+/// An endpoint. Its unused connections live as long as it does: a pool that drops it closes them.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: EndpointAddr,
+    label: Box<str>,
+    /// Handles, registered once.
+    pub metrics: Arc<EndpointMetrics>,
+    /// Requests under way, of all workers.
+    pub in_flight: AtomicUsize,
+    connecting: Connecting,
+    keeping: Keeping,
+    connections: PerWorker<Connections>,
+    /// Until when it is passed over, in milliseconds since `born`; 0: it is not.
+    refused_until: AtomicU64,
+    /// The last connection agreed on HTTP/2.
+    speaks_http2: AtomicBool,
+    born: Instant,
+}
+
+/// How unused connections are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Keeping {
+    /// For how long.
+    pub idle_timeout: Duration,
+    /// How many for each worker.
+    pub idle_connections: usize,
+}
+
+/// A worker's own connections.
+#[derive(Debug, Default)]
+struct Connections {
+    /// Only this worker takes the lock; it is there for `Sync`.
+    kept: Mutex<Kept>,
+    /// Rings when a connect has ended, for those who wait to share an HTTP/2 connection.
+    connected: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The last one used is on top: it is the least likely to have been closed by the endpoint.
+    idle: Vec<Idle>,
+    http2: Option<Shared>,
+    connecting: bool,
+    swept: bool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    since: Instant,
+    _counted: IdleConnection,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    used: Instant,
+}
+
+impl Endpoint {
+    /// An endpoint without connections.
+    pub fn new(
+        address: EndpointAddr,
+        metrics: Arc<EndpointMetrics>,
+        connecting: Connecting,
+        keeping: Keeping,
+        workers: usize,
+    ) -> Self {
+        Self {
+            label: address.to_string().into_boxed_str(),
+            address,
+            metrics,
+            in_flight: AtomicUsize::new(0),
+            connecting,
+            keeping,
+            connections: PerWorker::new(workers, Connections::default),
+            refused_until: AtomicU64::new(0),
+            speaks_http2: AtomicBool::new(false),
+            born: Instant::now(),
+        }
+    }
+
+    /// The address as metrics and log lines write it.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// A connection of this worker that is open and unused, or an HTTP/2 one.
+    pub fn reuse(&self) -> Option<Sender> {
+        let mut kept = self.connections.mine().lock();
+        if let Some(shared) = &mut kept.http2 {
+            if shared.sender.is_ready() {
+                shared.used = Instant::now();
+                return Some(Sender::Http2(shared.sender.clone()));
+            }
+            kept.http2 = None;
+        }
+        while let Some(idle) = kept.idle.pop() {
+            if idle.sender.is_ready() && idle.since.elapsed() < self.keeping.idle_timeout {
+                return Some(Sender::Http1(idle.sender));
+            }
+        }
+        None
+    }
+
+    /// A new connection; of requests that come while an HTTP/2 connection is being made, one makes
+    /// it and the others share it.
+    pub async fn connect(self: &Arc<Self>) -> Result<Sender, UpstreamError> {
+        let mine = self.connections.mine();
+        if self.speaks_http2.load(Ordering::Relaxed) {
+            let mut connected = std::pin::pin!(mine.connected.notified());
+            connected.as_mut().enable();
+            if mine.lock().connecting {
+                connected.await;
+                if let Some(sender) = self.reuse() {
+                    return Ok(sender);
+                }
+            }
+        }
+        mine.lock().connecting = true;
+        let _ends = Connect(mine);
+        match self.connecting.open(self).await {
+            Ok(sender) => {
+                self.metrics.connected();
+                self.refused_until.store(0, Ordering::Relaxed);
+                Ok(self.share(sender))
+            }
+            Err(error) => {
+                self.metrics.connect_failed(error.reason());
+                let until = self.born.elapsed() + REFUSED_FOR;
+                let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+                self.refused_until.store(until, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts an unused connection on top of this worker's stack.
+    pub fn keep(self: &Arc<Self>, sender: http1::SendRequest<RequestBody>) {
+        let mut kept = self.connections.mine().lock();
+        if kept.idle.len() < self.keeping.idle_connections {
+            let counted = self.metrics.idle();
+            kept.idle.push(Idle { sender, since: Instant::now(), _counted: counted });
+            self.sweep_later(&mut kept);
+        }
+    }
+
+    /// A connection of this worker has ended: it is not kept any longer.
+    pub fn forget_closed(&self) {
+        let mut kept = self.connections.mine().lock();
+        kept.idle.retain(|idle| idle.sender.is_ready());
+        kept.http2.take_if(|shared| shared.sender.is_closed());
+    }
+
+    /// Whether a connect failed a moment ago: others go first.
+    pub fn is_refusing(&self) -> bool {
+        let until = self.refused_until.load(Ordering::Relaxed);
+        until != 0 && Duration::from_millis(until) > self.born.elapsed()
+    }
+
+    /// The first HTTP/2 connection of this worker is everybody's.
+    fn share(self: &Arc<Self>, sender: Sender) -> Sender {
+        let Sender::Http2(sender) = sender else {
+            self.speaks_http2.store(false, Ordering::Relaxed);
+            return sender;
+        };
+        self.speaks_http2.store(true, Ordering::Relaxed);
+        let mut kept = self.connections.mine().lock();
+        kept.http2 = Some(Shared { sender: sender.clone(), used: Instant::now() });
+        self.sweep_later(&mut kept);
+        Sender::Http2(sender)
+    }
+
+    fn sweep_later(self: &Arc<Self>, kept: &mut Kept) {
+        if !std::mem::replace(&mut kept.swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.keeping.idle_timeout));
+        }
+    }
+
+    /// Closes what has been unused for too long; says whether anything is left.
+    fn sweep(&self) -> bool {
+        let timeout = self.keeping.idle_timeout;
+        let mut kept = self.connections.mine().lock();
+        kept.idle.retain(|idle| idle.since.elapsed() < timeout && idle.sender.is_ready());
+        kept.http2.take_if(|shared| shared.used.elapsed() >= timeout || shared.sender.is_closed());
+        kept.swept = !kept.idle.is_empty() || kept.http2.is_some();
+        kept.swept
+    }
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connect under way, however it ends.
+struct Connect<'endpoint>(&'endpoint Connections);
+
+impl Drop for Connect<'_> {
+    fn drop(&mut self) {
+        self.0.lock().connecting = false;
+        self.0.connected.notify_waiters();
+    }
+}
+
+/// Closes unused connections of this worker, and ends when there are none.
+async fn sweep(endpoint: Weak<Endpoint>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(endpoint) = endpoint.upgrade() else { return };
+        if !endpoint.sweep() {
+            return;
+        }
+    }
+}
+
+/// How long an endpoint that could not be connected to is passed over while there are others: long
+/// enough not to try it for each request, short enough not to miss its return.
+const REFUSED_FOR: Duration = Duration::from_secs(1);

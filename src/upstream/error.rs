@@ -1,0 +1,174 @@
+//! Why a request did not get a response from a pool.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+use thiserror::Error;
+
+/// A failed attempt, or the last of several.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// The client's request body broke off or was malformed while it was being sent on.
+    #[error("the request body failed: {0}")]
+    ClientBody(#[source] hyper::Error),
+    /// The client stopped sending its request body for `first_byte_timeout`.
+    #[error("the client sent nothing of its request body for {0:?}")]
+    ClientBodyTimeout(Duration),
+    /// The endpoint closed the connection before the head of a response.
+    #[error("the endpoint closed the connection without a response: {0}")]
+    Closed(#[source] hyper::Error),
+    /// The TCP connection failed.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// Connecting, TLS included, took longer than `connect_timeout`.
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    /// No head of a response within `first_byte_timeout`.
+    #[error("no response within {0:?}")]
+    FirstByteTimeout(Duration),
+    /// What came is not an HTTP response, or its head is too large.
+    #[error("the response is malformed: {0}")]
+    InvalidResponse(#[source] hyper::Error),
+    /// The pool has no endpoint that was not tried.
+    #[error("the pool has no endpoint")]
+    NoEndpoint,
+    /// The HTTP/2 preface failed, or the endpoint did not agree to HTTP/2.
+    #[error("the endpoint does not speak the pool's protocol")]
+    Protocol(#[source] Option<hyper::Error>),
+    /// The endpoint's name does not resolve.
+    #[error("cannot resolve the endpoint's name: {0}")]
+    Resolve(#[source] io::Error),
+    /// The TLS handshake failed; the endpoint's certificate may not verify.
+    #[error("TLS with the endpoint failed: {0}")]
+    Tls(#[source] io::Error),
+    /// The server name to send is not a name.
+    #[error("the pool's server name is not a name")]
+    TlsName,
+    /// A switch of protocols that nobody asked for (101).
+    #[error("the endpoint switched protocols without being asked")]
+    UnaskedSwitch,
+}
+
+/// Whose doing a failure is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// The client sent what cannot be served, or went away.
+    Client,
+    /// The proxy itself, by its configuration.
+    Proxy,
+    /// An endpoint.
+    Upstream,
+}
+
+impl UpstreamError {
+    /// One stable word: metric label and log field.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::ClientBody(_) => "client_body",
+            Self::ClientBodyTimeout(_) => "client_body_timeout",
+            // TLS 1.3: a server that wants a client certificate says so after the handshake.
+            Self::Closed(error) if is_tls(error) => "upstream_tls_failed",
+            Self::Closed(_) => "upstream_closed",
+            Self::Connect(error) if is_refused(error) => "connect_refused",
+            Self::Connect(_) => "connect_failed",
+            Self::ConnectTimeout(_) => "connect_timeout",
+            Self::FirstByteTimeout(_) => "first_byte_timeout",
+            Self::InvalidResponse(_) => "invalid_response",
+            Self::NoEndpoint => "no_endpoint",
+            Self::Protocol(_) => "upstream_protocol",
+            Self::Resolve(_) => "resolve_failed",
+            Self::Tls(_) => "upstream_tls_failed",
+            Self::TlsName => "upstream_tls_name",
+            Self::UnaskedSwitch => "unasked_switch",
+        }
+    }
+
+    /// What the client gets.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::ClientBody(_) => StatusCode::BAD_REQUEST,
+            Self::ClientBodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::ConnectTimeout(_) | Self::FirstByteTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Closed(_)
+            | Self::Connect(_)
+            | Self::InvalidResponse(_)
+            | Self::Protocol(_)
+            | Self::Resolve(_)
+            | Self::Tls(_)
+            | Self::TlsName
+            | Self::UnaskedSwitch => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whose doing it is.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::ClientBody(_) | Self::ClientBodyTimeout(_) => Side::Client,
+            Self::NoEndpoint | Self::TlsName => Side::Proxy,
+            Self::Closed(_)
+            | Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::FirstByteTimeout(_)
+            | Self::InvalidResponse(_)
+            | Self::Protocol(_)
+            | Self::Resolve(_)
+            | Self::Tls(_)
+            | Self::UnaskedSwitch => Side::Upstream,
+        }
+    }
+
+    /// Whether it failed before any of the request was sent: another endpoint may be tried,
+    /// whatever the method.
+    pub fn unsent(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::NoEndpoint
+            | Self::Protocol(_)
+            | Self::Resolve(_)
+            | Self::Tls(_)
+            | Self::TlsName => true,
+            Self::ClientBody(_)
+            | Self::ClientBodyTimeout(_)
+            | Self::Closed(_)
+            | Self::FirstByteTimeout(_)
+            | Self::InvalidResponse(_)
+            | Self::UnaskedSwitch => false,
+        }
+    }
+
+    /// Whether another attempt makes sense for a request that may be repeated.
+    ///
+    /// A response that came too late or malformed is the endpoint's answer to this request: asking
+    /// another endpoint would double the load of an overloaded pool.
+    pub fn may_repeat(&self) -> bool {
+        self.unsent() || matches!(self, Self::Closed(_))
+    }
+}
+
+impl From<hyper::Error> for UpstreamError {
+    /// Classifies what hyper says about a request that was handed to a connection.
+    fn from(error: hyper::Error) -> Self {
+        if error.is_user() {
+            Self::ClientBody(error)
+        } else if error.is_parse() {
+            Self::InvalidResponse(error)
+        } else {
+            Self::Closed(error)
+        }
+    }
+}
+
+fn is_tls(error: &hyper::Error) -> bool {
+    let sources = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    sources
+        .filter_map(|source| source.downcast_ref::<io::Error>()?.get_ref())
+        .any(|inner| inner.is::<rustls::Error>())
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}

@@ -1,0 +1,166 @@
+//! A request to a pool: choose, send, and try again where that is safe.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use http::Response;
+use http::StatusCode;
+use hyper::body::Incoming;
+
+use crate::upstream::Pool;
+use crate::upstream::UpstreamBody;
+use crate::upstream::UpstreamError;
+use crate::upstream::body::Progress;
+use crate::upstream::choose::Tried;
+use crate::upstream::choose::choose;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::lease::InFlight;
+use crate::upstream::lease::Lease;
+use crate::upstream::lease::Sender;
+use crate::upstream::outgoing::Outgoing;
+
+/// What happened to a request on the upstream side; filled in as it happens, so that it is there
+/// however the request ends.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The last endpoint that was tried.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// What connecting took, if a connection had to be made.
+    pub connect: Option<Duration>,
+    /// From the request sent to the head of the response.
+    pub first_byte: Option<Duration>,
+    /// Attempts after the first one. A fresh connection in place of a stale one is not one.
+    pub retries: u32,
+}
+
+impl Pool {
+    /// Sends a request and returns the response with its body still to be streamed.
+    ///
+    /// The request needs a path and a valid Host field; hop-by-hop fields are gone already.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's. Another endpoint is tried, at most `retries` times, if nothing was sent,
+    /// or if the method is idempotent, there is no body, and the endpoint closed the connection.
+    pub async fn forward(
+        &self,
+        outgoing: &mut Outgoing,
+        trace: &mut Trace,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let members = self.members.snapshot();
+        let (balance, turn) = (members.balance(), self.turn.mine());
+        let timeout = members.config.first_byte_timeout;
+        let mut tried = Tried::default();
+        let mut place = choose(&members.endpoints, balance, turn, tried);
+        loop {
+            let Some(chosen) = place else {
+                return Err(UpstreamError::NoEndpoint);
+            };
+            let endpoint = &members.endpoints[chosen];
+            trace.endpoint = Some(Arc::clone(endpoint));
+            let error = match endpoint.exchange(outgoing, timeout, trace).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            tried.add(chosen);
+            place = choose(&members.endpoints, balance, turn, tried);
+            let may_retry = outgoing.is_here() && trace.retries < members.config.retries;
+            if !may_retry || place.is_none() {
+                return Err(error);
+            }
+            trace.retries += 1;
+            self.metrics.retried();
+        }
+    }
+}
+
+impl Endpoint {
+    /// One attempt at this endpoint. Connections that turn out to be stale do not count: the next
+    /// one is taken, and in the end a fresh one. After an error, a request that can be sent again
+    /// is where it was.
+    async fn exchange(
+        self: &Arc<Self>,
+        outgoing: &mut Outgoing,
+        timeout: Duration,
+        trace: &mut Trace,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let in_flight = InFlight::begin(self);
+        let mut may_reuse = true;
+        loop {
+            let reused = if may_reuse { self.reuse() } else { None };
+            let is_reused = reused.is_some();
+            let mut sender = match reused {
+                Some(sender) => sender,
+                None => self.connect_timed(trace).await?,
+            };
+            let error = match first_byte(&mut sender, outgoing, timeout, trace).await {
+                Ok(response) => return accept(response, Lease::new(sender, in_flight)),
+                Err(error) => error,
+            };
+            if !outgoing.is_here() && error.may_repeat() {
+                // Written to a connection that the endpoint was closing: other idle ones are of the
+                // same age.
+                may_reuse = false;
+                outgoing.repeat();
+            }
+            if !is_reused || !outgoing.is_here() {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn connect_timed(self: &Arc<Self>, trace: &mut Trace) -> Result<Sender, UpstreamError> {
+        let started = Instant::now();
+        // Boxed: it is large, and rare among requests.
+        let connected = Box::pin(self.connect()).await;
+        trace.connect = Some(started.elapsed());
+        connected
+    }
+}
+
+/// Sends and waits for the head of the response. The limit runs from the last thing that moved: a
+/// long upload is no silence.
+async fn first_byte(
+    sender: &mut Sender,
+    outgoing: &mut Outgoing,
+    timeout: Duration,
+    trace: &mut Trace,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let started = Instant::now();
+    let progress = outgoing.request().and_then(|request| request.body().progress());
+    let mut sending = std::pin::pin!(sender.send(outgoing));
+    let mut mark = 0;
+    loop {
+        if let Ok(sent) = tokio::time::timeout(timeout, sending.as_mut()).await {
+            if sent.is_ok() {
+                trace.first_byte = Some(started.elapsed());
+            }
+            return sent;
+        }
+        let now = progress.as_ref().map_or(0, |progress| progress.mark());
+        if now == mark {
+            return Err(silence(progress.as_deref(), timeout));
+        }
+        mark = now;
+    }
+}
+
+/// Who was silent.
+fn silence(progress: Option<&Progress>, timeout: Duration) -> UpstreamError {
+    if progress.is_some_and(Progress::is_starved) {
+        UpstreamError::ClientBodyTimeout(timeout)
+    } else {
+        UpstreamError::FirstByteTimeout(timeout)
+    }
+}
+
+fn accept(
+    response: Response<Incoming>,
+    lease: Lease,
+) -> Result<Response<UpstreamBody>, UpstreamError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(UpstreamError::UnaskedSwitch);
+    }
+    Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
+}

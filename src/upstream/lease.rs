@@ -1,0 +1,105 @@
+//! A connection to an endpoint while a request uses it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::client::conn::http2;
+
+use crate::telemetry::pool_metrics;
+use crate::upstream::adapt;
+use crate::upstream::body::RequestBody;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::outgoing::Outgoing;
+
+/// The sending half of a connection; the connection itself is a task of the same worker.
+#[derive(Debug)]
+pub enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<RequestBody>),
+    /// A clone of the worker's sender.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// Counts a request in flight at an endpoint for as long as it lives.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+    _counted: pool_metrics::InFlight,
+}
+
+/// A connection in use. Given back after a clean end; dropped, and thereby closed, otherwise.
+#[derive(Debug)]
+pub struct Lease {
+    sender: Sender,
+    in_flight: InFlight,
+}
+
+impl Sender {
+    /// Sends a request and waits for the head of the response. A request that did not leave is put
+    /// back.
+    pub async fn send(
+        &mut self,
+        outgoing: &mut Outgoing,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        if let Some(request) = outgoing.request() {
+            match self {
+                Self::Http1(_) => adapt::for_http1(request),
+                Self::Http2(_) => adapt::for_http2(request)?,
+            }
+        }
+        let request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
+        let sent = match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut error| {
+            outgoing.put_back(error.take_message());
+            error.into_error().into()
+        })
+    }
+}
+
+impl InFlight {
+    /// Counts one more at this endpoint.
+    pub fn begin(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { _counted: endpoint.metrics.request_started(), endpoint: Arc::clone(endpoint) }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Lease {
+    /// A connection that carries a response.
+    pub fn new(sender: Sender, in_flight: InFlight) -> Self {
+        Self { sender, in_flight }
+    }
+
+    /// The response has ended cleanly: the next request may have the connection.
+    pub fn give_back(self) {
+        let endpoint = &self.in_flight.endpoint;
+        match self.sender {
+            Sender::Http1(sender) if sender.is_ready() => endpoint.keep(sender),
+            // The request body is still on its way, or the connection is about to close.
+            Sender::Http1(mut sender) if !sender.is_closed() => {
+                let endpoint = Arc::downgrade(endpoint);
+                tokio::spawn(async move {
+                    if sender.ready().await.is_ok()
+                        && let Some(endpoint) = endpoint.upgrade()
+                    {
+                        endpoint.keep(sender);
+                    }
+                });
+            }
+            Sender::Http1(_) | Sender::Http2(_) => {}
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Pools: which endpoint gets a request, over which connection, and what happens when that fails.
+//!
+//! Not a client library but a stack of idle connections for each worker and endpoint: a connection is
+//! used only by the worker that opened it. Must not know the client side.
+
+pub mod adapt;
+pub mod body;
+pub mod choose;
+pub mod connect;
+pub mod endpoint;
+pub mod error;
+pub mod forward;
+pub mod lease;
+pub mod outgoing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::pool::Balance;
+use crate::live::Live;
+use crate::names::PoolName;
+use crate::per_worker::PerWorker;
+use crate::telemetry::pool_metrics::EndpointMetrics;
+use crate::telemetry::pool_metrics::PoolMetrics;
+use crate::telemetry::recorder::Recorder;
+use crate::upstream::choose::Turn;
+use crate::upstream::connect::Connecting;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::endpoint::Keeping;
+
+pub use crate::upstream::body::RequestBody;
+pub use crate::upstream::body::UpstreamBody;
+pub use crate::upstream::error::Side;
+pub use crate::upstream::error::UpstreamError;
+pub use crate::upstream::forward::Trace;
+pub use crate::upstream::outgoing::Outgoing;
+
+/// A pool. The services that use it hold it for as long as they live; a reload changes its members.
+pub struct Pool {
+    /// Its name, also in metrics and log lines.
+    pub name: PoolName,
+    members: Live<Members>,
+    recorder: Recorder,
+    metrics: PoolMetrics,
+    sizes: Sizes,
+    turn: PerWorker<Turn>,
+}
+
+/// What is the same for all pools of the process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sizes {
+    /// Number of workers.
+    pub workers: usize,
+    /// Bytes of a response head: `limits.response_head`.
+    pub response_head: usize,
+}
+
+/// What a reload of a pool replaces as a whole.
+#[derive(Debug)]
+pub struct Members {
+    config: config::pool::Pool,
+    /// As it was given; compared by address, to see whether a reload changed it.
+    tls: Option<Arc<rustls::ClientConfig>>,
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl Pool {
+    /// Makes a pool; connects to nothing. `tls` is the client side of `config.tls`, ALPN included.
+    pub fn new(
+        config: &config::pool::Pool,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        recorder: &Recorder,
+        sizes: Sizes,
+    ) -> Arc<Self> {
+        let members = Members { config: config.clone(), tls, endpoints: Vec::new() };
+        let pool = Self {
+            name: config.name.clone(),
+            members: Live::new(Arc::new(members)),
+            recorder: recorder.clone(),
+            metrics: PoolMetrics::new(recorder, &config.name),
+            sizes,
+            turn: PerWorker::new(sizes.workers, Turn::default),
+        };
+        pool.members.replace(Arc::new(pool.members(config, pool.members.snapshot().tls.clone())));
+        Arc::new(pool)
+    }
+
+    /// Publishes other members. Endpoints whose address and settings are the same stay, with their
+    /// connections and counters; requests under way finish where they are.
+    pub fn update(&self, config: &config::pool::Pool, tls: Option<Arc<rustls::ClientConfig>>) {
+        self.members.replace(Arc::new(self.members(config, tls)));
+    }
+
+    /// The endpoints of the moment, for status and metrics.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.members.current().endpoints.clone()
+    }
+
+    fn members(
+        &self,
+        config: &config::pool::Pool,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Members {
+        let previous = self.members.snapshot();
+        let is_same = previous.connects_like(config, tls.as_ref());
+        let connecting = Connecting {
+            connect_timeout: config.connect_timeout,
+            protocol: config.protocol,
+            tls: tls.clone(),
+            server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
+            response_head: self.sizes.response_head,
+        };
+        let endpoints = config.endpoints.iter().map(|endpoint| {
+            let kept = previous.endpoints.iter().find(|kept| kept.address == endpoint.address);
+            match kept {
+                Some(kept) if is_same => Arc::clone(kept),
+                _ => Arc::new(Endpoint::new(
+                    endpoint.address.clone(),
+                    EndpointMetrics::new(&self.recorder, &self.name, &endpoint.address),
+                    connecting.clone(),
+                    keeping(config),
+                    self.sizes.workers,
+                )),
+            }
+        });
+        Members { endpoints: endpoints.collect(), config: config.clone(), tls }
+    }
+}
+
+impl Members {
+    /// Whether connections that were made for these members would be made alike for those.
+    fn connects_like(
+        &self,
+        config: &config::pool::Pool,
+        tls: Option<&Arc<rustls::ClientConfig>>,
+    ) -> bool {
+        let same_tls = match (&self.tls, tls) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_tls
+            && self.config.tls == config.tls
+            && self.config.protocol == config.protocol
+            && self.config.connect_timeout == config.connect_timeout
+            && keeping(&self.config) == keeping(config)
+    }
+
+    fn balance(&self) -> Balance {
+        self.config.balance
+    }
+}
+
+fn keeping(config: &config::pool::Pool) -> Keeping {
+    Keeping { idle_timeout: config.idle_timeout, idle_connections: config.idle_connections }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.name)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
+    }
+}
