@@ -1,0 +1,182 @@
+//! The end of a reload: it cannot fail. Pointers are stored, sockets handed over, and what was
+//! replaced is told to leave.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::virtual_service::Role;
+use crate::names::VirtualServiceName;
+use crate::runtime::accept::Acceptance;
+use crate::runtime::plan::Plan;
+use crate::runtime::plan::Purpose;
+use crate::runtime::plan::Socket;
+use crate::runtime::prepare::Loaded;
+use crate::runtime::prepare::Prepared;
+use crate::runtime::refresh::Refresh;
+use crate::runtime::running::Process;
+use crate::runtime::running::Running;
+use crate::runtime::running::RunningPool;
+use crate::runtime::socket::Bound;
+use crate::runtime::worker::Command;
+use crate::service::VirtualService;
+use crate::service::listener::Listener;
+use crate::service::settings::Settings;
+use crate::service::table::Table;
+use crate::telemetry::listener_metrics::ListenerMetrics;
+
+/// Puts everything in force, in the order in which a connection would notice.
+pub fn commit(
+    prepared: Prepared,
+    running: &mut Running,
+    process: &Process,
+    refresh: &mut Refresh,
+) -> Plan {
+    let Prepared {
+        config,
+        plan,
+        certificates,
+        materials,
+        tls_profiles,
+        pools,
+        virtual_services,
+        sockets,
+    } = prepared;
+
+    running.certificates = certificates;
+    for loaded in materials {
+        install(loaded, running, refresh);
+    }
+    refresh.retain(|name| config.certificates.contains_key(name));
+
+    running.pools = pools;
+    for name in &plan.pools.replaced {
+        let RunningPool { pool, client, .. } = &running.pools[name];
+        pool.update(&config.pools[name], client.clone());
+    }
+
+    running.tls_profiles = tls_profiles;
+    let leaving = replace_services(running, &plan, virtual_services);
+    running.config = Some(config);
+    publish_tables(running, process);
+    open_and_close(running, process, &plan, sockets);
+    for service in leaving {
+        service.retirement.retire(RETIRE_GRACE);
+    }
+    if !plan.is_empty() {
+        running.generation += 1;
+    }
+    plan
+}
+
+fn install(loaded: Loaded, running: &Running, refresh: &mut Refresh) {
+    if let Some(material) = loaded.replacement {
+        running.certificates[&loaded.name].replace(material);
+    }
+    match loaded.key_type {
+        Some(_) => refresh.loaded(&loaded.name, loaded.stamps),
+        None => refresh.failed(&loaded.name, loaded.stamps),
+    }
+}
+
+/// Exchanges the services and gives back those that nobody selects any more.
+fn replace_services(
+    running: &mut Running,
+    plan: &Plan,
+    made: BTreeMap<VirtualServiceName, Arc<VirtualService>>,
+) -> Vec<Arc<VirtualService>> {
+    let mut leaving = Vec::new();
+    for name in &plan.virtual_services.removed {
+        running.metrics.remove(name);
+        leaving.extend(running.virtual_services.remove(name));
+    }
+    for (name, service) in made {
+        running.metrics.insert(name.clone(), Arc::clone(&service.metrics));
+        leaving.extend(running.virtual_services.insert(name, service));
+    }
+    leaving
+}
+
+fn publish_tables(running: &mut Running, process: &Process) {
+    let Some(config) = running.config.clone() else { return };
+    let settings =
+        Arc::new(Settings { timeouts: config.timeouts.clone(), limits: config.limits.clone() });
+    let mut children: BTreeMap<&VirtualServiceName, Vec<Arc<VirtualService>>> = BTreeMap::new();
+    for service in config.virtual_services.values() {
+        if let Role::Child { parent, .. } = &service.role {
+            let child = Arc::clone(&running.virtual_services[&service.name]);
+            children.entry(parent).or_default().push(child);
+        }
+    }
+    for (name, service) in &config.virtual_services {
+        let Role::Parent { strict_sni, .. } = service.role else { continue };
+        let parent = Arc::clone(&running.virtual_services[name]);
+        let children = children.remove(name).unwrap_or_default();
+        let table = Arc::new(Table::new(parent, &children, strict_sni, Arc::clone(&settings)));
+        match running.listeners.get(name) {
+            Some(listener) => listener.table.replace(table),
+            None => {
+                let metrics = ListenerMetrics::new(&process.recorder, name);
+                let listener = Listener::new(name.clone(), table, metrics);
+                running.listeners.insert(name.clone(), Arc::new(listener));
+            }
+        }
+    }
+    running.listeners.retain(|name, _| config.virtual_services.contains_key(name));
+}
+
+fn open_and_close(
+    running: &mut Running,
+    process: &Process,
+    plan: &Plan,
+    mut opened: Vec<(Socket, Bound)>,
+) {
+    // A redirect needs to know the port that it redirects to.
+    opened.sort_by_key(|(socket, _)| socket.purpose == Purpose::Redirect);
+    for (socket, bound) in opened {
+        let acceptance = Arc::new(Acceptance {
+            listener: Arc::clone(&running.listeners[&socket.parent]),
+            purpose: socket.purpose,
+            https_port: https_port(running, &socket),
+            connections: Arc::clone(&process.connections),
+        });
+        tracing::info!(
+            virtual_service = %socket.parent,
+            configured = %socket.address,
+            address = %bound.address,
+            kind = socket.purpose.as_str(),
+            "listening"
+        );
+        running.sockets.insert(socket.clone(), bound.address);
+        for (worker, listener) in process.workers.iter().zip(bound.per_worker) {
+            worker.tell(Command::Listen(socket.clone(), listener, Arc::clone(&acceptance)));
+        }
+    }
+    for socket in &plan.sockets.removed {
+        close(socket, running, process);
+    }
+}
+
+/// The port of the parent's first TLS socket, as it really is. TLS sockets are open by then.
+fn https_port(running: &Running, socket: &Socket) -> u16 {
+    let own = |open: &&Socket| open.parent == socket.parent && open.purpose == Purpose::Tls;
+    let tls = running.sockets.keys().find(own);
+    tls.map_or(DEFAULT_HTTPS_PORT, |open| running.sockets[open].port())
+}
+
+/// Stops accepting on a socket; connections that it brought go on.
+pub fn close(socket: &Socket, running: &mut Running, process: &Process) {
+    running.sockets.remove(socket);
+    for worker in &process.workers {
+        worker.tell(Command::Close(socket.clone()));
+    }
+    tracing::info!(virtual_service = %socket.parent, configured = %socket.address, "closed");
+}
+
+/// How long an idle connection of a replaced service may still bring one more request, which is
+/// then answered with `connection: close`. A client that keeps a connection busy uses it well within
+/// this; cutting it at once would lose the request that is just on its way.
+const RETIRE_GRACE: Duration = Duration::from_secs(10);
+
+/// What is left out of a URL.
+const DEFAULT_HTTPS_PORT: u16 = 443;

@@ -1,0 +1,93 @@
+//! Why a connection never reached a virtual service, and the parent's line about it (SPEC VS-7).
+
+use std::sync::Arc;
+
+use crate::names::ClientAddr;
+use crate::service::VirtualService;
+use crate::service::listener::Listener;
+use crate::tls::failure::HandshakeError;
+use crate::tls::hello::ClientHello;
+use crate::tls::read_hello::HelloError;
+use crate::tls::reason::Reason;
+use crate::tls::refusal::Refusal;
+
+/// A connection that ended before it was established.
+#[derive(Debug)]
+pub struct HandshakeFailure {
+    /// One stable word: the same in log, metric and test.
+    reason: Reason,
+    /// What was missing, in a sentence.
+    message: String,
+    /// Nothing was sent at all.
+    silent: bool,
+    /// What the client offered, as far as it got.
+    offer: Option<Box<ClientHello>>,
+    /// The service that would have had the connection.
+    selected: Option<Arc<VirtualService>>,
+}
+
+impl HandshakeFailure {
+    /// The selected service's profile or certificates did not fit, or the client broke off.
+    pub fn refused(
+        error: &HandshakeError,
+        offer: ClientHello,
+        selected: Arc<VirtualService>,
+    ) -> Self {
+        Self::new(error.reason(), error.detail()).during(offer, selected)
+    }
+
+    /// A name that no child owns, on a parent with `strict_sni`.
+    pub fn unrecognized_name(offer: ClientHello) -> Self {
+        let refusal = Refusal::unrecognized_name();
+        Self { offer: Some(Box::new(offer)), ..Self::new(refusal.reason, refusal.missing) }
+    }
+
+    /// The client was too slow.
+    pub fn timeout() -> Self {
+        let error = HandshakeError::TimedOut;
+        Self::new(error.reason(), error.detail())
+    }
+
+    fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message, silent: false, offer: None, selected: None }
+    }
+
+    /// Adds what was known when the time was over.
+    pub fn during(self, offer: ClientHello, selected: Arc<VirtualService>) -> Self {
+        Self { offer: Some(Box::new(offer)), selected: Some(selected), ..self }
+    }
+
+    /// Counts it and writes its line, both on the parent.
+    pub fn record(&self, client: ClientAddr, listener: &Listener, parent: &VirtualService) {
+        listener.metrics.handshake_failed(self.reason.as_str());
+        if self.silent {
+            // Port probes and health checks connect and leave.
+            return;
+        }
+        let server_name = self.offer.as_deref().and_then(|offer| offer.server_name.as_ref());
+        parent.log.write(|line| {
+            line.str("event", "tls");
+            line.str("portcullis.virtual_service", parent.name.as_str());
+            if let Some(selected) = &self.selected {
+                line.str("portcullis.selected", selected.name.as_str());
+            }
+            line.str("client.address", &client.0.ip().to_string());
+            line.u64("client.port", client.0.port().into());
+            if let Some(name) = server_name {
+                line.str("tls.client.server_name", name.as_str());
+            }
+            line.str("error.type", self.reason.as_str());
+            line.str("error.message", &self.message);
+            if let Some(offer) = &self.offer {
+                line.str("tls.client.offer", &offer.describe());
+            }
+        });
+    }
+}
+
+impl From<HelloError> for HandshakeFailure {
+    fn from(error: HelloError) -> Self {
+        let silent = matches!(error, HelloError::Closed);
+        Self { silent, ..Self::new(error.reason(), error.to_string()) }
+    }
+}

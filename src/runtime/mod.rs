@@ -1,0 +1,23 @@
+//! When things happen: threads, sockets, signals, file watching, reload, drain.
+//!
+//! Must not know HTTP: a connection is handed to `http` when its handshake is done.
+
+pub mod accept;
+pub mod commit;
+pub mod connection;
+pub mod control;
+pub mod farewell;
+pub mod fault;
+pub mod handle;
+pub mod handshake_failure;
+pub mod plan;
+pub mod prepare;
+pub mod refresh;
+pub mod reload;
+pub mod report;
+pub mod running;
+pub mod socket;
+pub mod sources;
+pub mod start;
+pub mod watch;
+pub mod worker;

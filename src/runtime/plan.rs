@@ -1,0 +1,356 @@
+//! What a reload would change: data in, data out. Reads no file and touches nothing that runs.
+//!
+//! Equality of checked configuration decides. What compares equal is kept, with its connections,
+//! idle upstream connections, tickets and counters.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::config::virtual_service::Role;
+use crate::config::virtual_service::VirtualService;
+use crate::names::CertificateName;
+use crate::names::ListenAddr;
+use crate::names::PoolName;
+use crate::names::TlsProfileName;
+use crate::names::VirtualServiceName;
+
+/// The difference between what runs and what the operator wrote.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Slots by name; *replaced* means that the table changed, not the file behind it.
+    pub certificates: Changes<CertificateName>,
+    /// Profiles, a changed CA or CRL file included.
+    pub tls_profiles: Changes<TlsProfileName>,
+    /// Pools, a changed CA or client certificate file included.
+    pub pools: Changes<PoolName>,
+    /// Services whose own table or whose profile changed.
+    pub virtual_services: Changes<VirtualServiceName>,
+    /// Sockets by address and purpose.
+    pub sockets: Changes<Socket>,
+    /// Whether `[timeouts]` and `[limits]` are as they were.
+    pub settings_unchanged: bool,
+    /// Keys that take effect at the next start only.
+    pub next_start: Vec<&'static str>,
+}
+
+/// What happens to the things of one kind.
+#[derive(Debug, PartialEq)]
+pub struct Changes<K> {
+    /// New names.
+    pub added: BTreeSet<K>,
+    /// Names that stay and mean something else.
+    pub replaced: BTreeSet<K>,
+    /// Names that go.
+    pub removed: BTreeSet<K>,
+}
+
+/// One listening address of a parent.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Socket {
+    /// The parent that owns it.
+    pub parent: VirtualServiceName,
+    /// As configured.
+    pub address: ListenAddr,
+    /// What is spoken on it.
+    pub purpose: Purpose,
+}
+
+/// What is spoken on a socket.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Purpose {
+    /// Plain HTTP that answers with a redirect to HTTPS.
+    Redirect,
+    /// TLS.
+    Tls,
+}
+
+/// Things whose files changed behind an unchanged table.
+#[derive(Debug, Default)]
+pub struct ChangedFiles {
+    /// Profiles whose CA or CRL has other content than what is in use.
+    pub tls_profiles: BTreeSet<TlsProfileName>,
+    /// Pools whose CA or client certificate has other content than what is in use.
+    pub pools: BTreeSet<PoolName>,
+}
+
+impl Plan {
+    /// Compares what runs (`None` at the start) with what is wanted.
+    pub fn new(running: Option<&Config>, wanted: &Config, changed: &ChangedFiles) -> Self {
+        let Some(running) = running else { return Self::from_nothing(wanted) };
+        let tls_profiles = Changes::between(&running.tls_profiles, &wanted.tls_profiles)
+            .with_replaced(&changed.tls_profiles);
+        let own = Changes::between(&running.virtual_services, &wanted.virtual_services);
+        let with_profile: BTreeSet<_> = (wanted.virtual_services.values())
+            .filter(|service| {
+                tls_profiles.replaced.contains(&service.tls_profile)
+                    && running.virtual_services.contains_key(&service.name)
+            })
+            .map(|service| service.name.clone())
+            .collect();
+        Self {
+            certificates: Changes::between(&running.certificates, &wanted.certificates),
+            tls_profiles,
+            pools: Changes::between(&running.pools, &wanted.pools).with_replaced(&changed.pools),
+            virtual_services: own.with_replaced(&with_profile),
+            sockets: Changes::of_sets(&sockets_of(running), &sockets_of(wanted)),
+            settings_unchanged: running.timeouts == wanted.timeouts
+                && running.limits == wanted.limits,
+            next_start: next_start(running, wanted),
+        }
+    }
+
+    /// Whether what is wanted is what runs.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
+            && self.tls_profiles.is_empty()
+            && self.pools.is_empty()
+            && self.virtual_services.is_empty()
+            && self.sockets.is_empty()
+            && self.settings_unchanged
+    }
+
+    fn from_nothing(wanted: &Config) -> Self {
+        Self {
+            certificates: Changes::all_new(&wanted.certificates),
+            tls_profiles: Changes::all_new(&wanted.tls_profiles),
+            pools: Changes::all_new(&wanted.pools),
+            virtual_services: Changes::all_new(&wanted.virtual_services),
+            sockets: Changes::of_sets(&BTreeSet::new(), &sockets_of(wanted)),
+            settings_unchanged: false,
+            next_start: Vec::new(),
+        }
+    }
+}
+
+impl<K: Clone + Ord> Changes<K> {
+    fn between<V: PartialEq>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> Self {
+        let replaced =
+            new.iter().filter(|(key, value)| old.get(key).is_some_and(|old| old != *value));
+        Self {
+            added: new.keys().filter(|key| !old.contains_key(key)).cloned().collect(),
+            replaced: replaced.map(|(key, _)| key.clone()).collect(),
+            removed: old.keys().filter(|key| !new.contains_key(key)).cloned().collect(),
+        }
+    }
+
+    fn of_sets(old: &BTreeSet<K>, new: &BTreeSet<K>) -> Self {
+        Self {
+            added: new.difference(old).cloned().collect(),
+            replaced: BTreeSet::new(),
+            removed: old.difference(new).cloned().collect(),
+        }
+    }
+
+    fn all_new<V>(new: &BTreeMap<K, V>) -> Self {
+        Self { added: new.keys().cloned().collect(), ..Self::default() }
+    }
+
+    /// Adds names that stay but whose files changed.
+    fn with_replaced(mut self, changed: &BTreeSet<K>) -> Self {
+        let stays = |key: &&K| !self.added.contains(key) && !self.removed.contains(key);
+        let more: Vec<K> = changed.iter().filter(stays).cloned().collect();
+        self.replaced.extend(more);
+        self
+    }
+
+    /// Whether a name has to be made anew.
+    pub fn makes(&self, key: &K) -> bool {
+        self.added.contains(key) || self.replaced.contains(key)
+    }
+}
+
+impl<K> Changes<K> {
+    /// Whether everything of this kind is kept.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.replaced.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl<K> Default for Changes<K> {
+    fn default() -> Self {
+        Self { added: BTreeSet::new(), replaced: BTreeSet::new(), removed: BTreeSet::new() }
+    }
+}
+
+impl Purpose {
+    /// The word in logs and status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redirect => "redirect",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// The sockets that a configuration asks for.
+pub fn sockets_of(config: &Config) -> BTreeSet<Socket> {
+    config.virtual_services.values().flat_map(|service| sockets_of_service(service)).collect()
+}
+
+fn sockets_of_service(service: &VirtualService) -> Vec<Socket> {
+    let Role::Parent { listen, redirect_http, .. } = &service.role else { return Vec::new() };
+    let socket = |address: &ListenAddr, purpose| Socket {
+        parent: service.name.clone(),
+        address: *address,
+        purpose,
+    };
+    let tls = listen.iter().map(|address| socket(address, Purpose::Tls));
+    tls.chain(redirect_http.iter().map(|address| socket(address, Purpose::Redirect))).collect()
+}
+
+/// Threads, directories and doors are set up once.
+fn next_start(running: &Config, wanted: &Config) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    if running.workers != wanted.workers {
+        keys.push("workers");
+    }
+    if running.state_dir != wanted.state_dir {
+        keys.push("state_dir");
+    }
+    if running.admin != wanted.admin {
+        keys.push("admin");
+    }
+    if running.metrics != wanted.metrics {
+        keys.push("metrics");
+    }
+    if running.limits.connections != wanted.limits.connections {
+        keys.push("limits.connections");
+    }
+    if running.tickets != wanted.tickets {
+        keys.push("tickets");
+    }
+    if running.watch != wanted.watch {
+        keys.push("watch");
+    }
+    if running.log.level != wanted.log.level || running.log.format != wanted.log.format {
+        keys.push("log.level and log.format");
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_SITES: &str = r#"
+        [virtual_service.edge]
+        listen = ["127.0.0.1:8443"]
+        certificates = ["edge"]
+        no_pool = { status = 404 }
+        [virtual_service.shop]
+        parent = "edge"
+        domains = ["shop.example.com"]
+        certificates = ["shop"]
+        tls_profile = "strict"
+        pool = "shop"
+        [certificate.edge]
+        chain = "edge.pem"
+        [certificate.shop]
+        chain = "shop.pem"
+        [tls_profile.strict]
+        versions = ["1.3"]
+        [pool.shop]
+        endpoints = ["10.0.0.1:8080"]
+    "#;
+
+    fn config(text: &str) -> Config {
+        match Config::parse("test.toml", text) {
+            Ok(loaded) => loaded.config,
+            Err(complaints) => panic!("{}", complaints.render(false)),
+        }
+    }
+
+    fn plan(edit: (&str, &str)) -> Plan {
+        assert!(TWO_SITES.contains(edit.0), "{} is not in the text", edit.0);
+        let wanted = config(&TWO_SITES.replace(edit.0, edit.1));
+        Plan::new(Some(&config(TWO_SITES)), &wanted, &ChangedFiles::default())
+    }
+
+    fn names<K: fmt::Display>(set: &BTreeSet<K>) -> Vec<String> {
+        set.iter().map(K::to_string).collect()
+    }
+
+    #[test]
+    fn the_start_adds_everything() {
+        let plan = Plan::new(None, &config(TWO_SITES), &ChangedFiles::default());
+        assert_eq!(names(&plan.virtual_services.added), ["edge", "shop"]);
+        assert_eq!(names(&plan.sockets.added), ["127.0.0.1:8443"]);
+        assert!(!plan.is_empty());
+    }
+
+    #[test]
+    fn the_same_text_and_other_white_space_change_nothing() {
+        assert!(plan(("edge.pem", "edge.pem")).is_empty());
+        assert!(plan(("        ", "")).is_empty());
+    }
+
+    #[test]
+    fn an_edited_pool_leaves_its_service_alone() {
+        let plan = plan(("10.0.0.1", "10.0.0.2"));
+        assert_eq!(names(&plan.pools.replaced), ["shop"]);
+        assert!(plan.virtual_services.is_empty());
+    }
+
+    #[test]
+    fn an_edited_certificate_leaves_its_service_alone() {
+        let plan = plan(("shop.pem", "other.pem"));
+        assert_eq!(names(&plan.certificates.replaced), ["shop"]);
+        assert!(plan.virtual_services.is_empty());
+    }
+
+    #[test]
+    fn an_edited_profile_replaces_the_services_that_use_it() {
+        let plan = plan((r#"["1.3"]"#, r#"["1.2", "1.3"]"#));
+        assert_eq!(names(&plan.tls_profiles.replaced), ["strict"]);
+        assert_eq!(names(&plan.virtual_services.replaced), ["shop"]);
+    }
+
+    #[test]
+    fn a_changed_ca_file_replaces_the_services_of_its_profile() {
+        let changed = ChangedFiles {
+            tls_profiles: BTreeSet::from(["strict".parse().unwrap()]),
+            pools: BTreeSet::from(["shop".parse().unwrap()]),
+        };
+        let same = config(TWO_SITES);
+        let plan = Plan::new(Some(&same), &same, &changed);
+        assert_eq!(names(&plan.virtual_services.replaced), ["shop"]);
+        assert_eq!(names(&plan.pools.replaced), ["shop"]);
+    }
+
+    #[test]
+    fn a_moved_address_opens_one_socket_and_closes_the_other() {
+        let plan = plan((":8443", ":9443"));
+        assert_eq!(names(&plan.sockets.added), ["127.0.0.1:9443"]);
+        assert_eq!(names(&plan.sockets.removed), ["127.0.0.1:8443"]);
+        assert_eq!(names(&plan.virtual_services.replaced), ["edge"]);
+    }
+
+    #[test]
+    fn a_new_child_is_the_only_change() {
+        let more = r#"[virtual_service.blog]
+            parent = "edge"
+            domains = ["blog.example.com"]
+            certificates = ["edge"]
+            pool = "shop"
+            [certificate.edge]"#;
+        let plan = plan(("[certificate.edge]", more));
+        assert_eq!(names(&plan.virtual_services.added), ["blog"]);
+        assert!(plan.virtual_services.replaced.is_empty() && plan.certificates.is_empty());
+    }
+
+    #[test]
+    fn what_needs_a_new_start_is_named() {
+        let plan = plan(("[virtual_service.edge]", "workers = 7\n[virtual_service.edge]"));
+        assert_eq!(plan.next_start, ["workers"]);
+        assert!(plan.virtual_services.is_empty());
+    }
+}

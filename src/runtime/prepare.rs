@@ -1,0 +1,379 @@
+//! The middle of a reload: everything that can fail happens here, and dropping the result undoes it.
+//!
+//! Reads files, compiles profiles, loads keys, binds sockets. Nothing that runs is touched.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::certificate::Certificate;
+use crate::certificate::Material;
+use crate::certificate::MaterialError;
+use crate::certificate::store;
+use crate::config;
+use crate::config::Config;
+use crate::key::KeyType;
+use crate::names::CertificateName;
+use crate::names::PoolName;
+use crate::names::TlsProfileName;
+use crate::names::VirtualServiceName;
+use crate::runtime::fault::Fault;
+use crate::runtime::plan::ChangedFiles;
+use crate::runtime::plan::Plan;
+use crate::runtime::plan::Socket;
+use crate::runtime::refresh::Stamps;
+use crate::runtime::running::Process;
+use crate::runtime::running::Running;
+use crate::runtime::running::RunningPool;
+use crate::runtime::socket::Bound;
+use crate::runtime::sources::Content;
+use crate::runtime::sources::content;
+use crate::service::Target;
+use crate::service::VirtualService;
+use crate::telemetry::service_metrics::ServiceMetrics;
+use crate::tls::acceptor::Acceptor;
+use crate::tls::client;
+use crate::tls::profile::Profile;
+use crate::upstream::Pool;
+use crate::upstream::Sizes;
+
+/// All that a commit needs. It holds sockets and keys that nobody uses yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What will be in force.
+    pub config: Arc<Config>,
+    /// What changes.
+    pub plan: Plan,
+    /// Every slot that is wanted, old and new.
+    pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
+    /// What was read for new and replaced slots.
+    pub materials: Vec<Loaded>,
+    /// Every profile that is wanted.
+    pub tls_profiles: BTreeMap<TlsProfileName, Arc<Profile>>,
+    /// Every pool that is wanted; replaced ones still have their old members.
+    pub pools: BTreeMap<PoolName, RunningPool>,
+    /// New and replaced services only.
+    pub virtual_services: BTreeMap<VirtualServiceName, Arc<VirtualService>>,
+    /// New sockets.
+    pub sockets: Vec<(Socket, Bound)>,
+}
+
+/// A certificate that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The slot.
+    pub name: CertificateName,
+    /// The files just before they were read.
+    pub stamps: Stamps,
+    /// `None` where nothing could be loaded, which only a start tolerates.
+    pub key_type: Option<KeyType>,
+    /// What a running slot gets with the commit. A new slot has it already.
+    pub replacement: Option<Material>,
+}
+
+/// What a configuration may lack and still be put in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tolerance {
+    /// Certificates, as long as one can be loaded: at the start one bad file must not keep 9,999
+    /// sites dark.
+    EmptySlots,
+    /// Nothing: a reload changes nothing unless all of it is in order.
+    Nothing,
+}
+
+/// Prepares what `wanted` needs and `running` does not have. All faults are collected.
+pub fn prepare(
+    wanted: &Arc<Config>,
+    running: &Running,
+    process: &Process,
+    tolerance: Tolerance,
+) -> Result<Prepared, Vec<Fault>> {
+    let faults = Vec::new();
+    let mut preparation = Preparation { wanted, running, process, tolerance, faults };
+    let tls_profiles = preparation.tls_profiles();
+    let pool_files = preparation.pool_files();
+    let changed = preparation.changed_files(&tls_profiles, &pool_files);
+    let plan = Plan::new(running.config.as_deref(), wanted, &changed);
+
+    let (certificates, materials) = preparation.certificates(&plan);
+    preparation.check_key_types(&plan, &materials);
+    let pool_clients = preparation.pool_clients(&pool_files, &certificates);
+    if !preparation.faults.is_empty() {
+        return Err(preparation.faults);
+    }
+
+    let pools = preparation.pools(&plan, &pool_clients, pool_files);
+    let virtual_services =
+        preparation.virtual_services(&plan, &certificates, &tls_profiles, &pools);
+    let sockets = preparation.sockets(&plan);
+    if !preparation.faults.is_empty() {
+        return Err(preparation.faults);
+    }
+    Ok(Prepared {
+        config: Arc::clone(wanted),
+        plan,
+        certificates,
+        materials,
+        tls_profiles,
+        pools,
+        virtual_services,
+        sockets,
+    })
+}
+
+struct Preparation<'a> {
+    wanted: &'a Arc<Config>,
+    running: &'a Running,
+    process: &'a Process,
+    tolerance: Tolerance,
+    faults: Vec<Fault>,
+}
+
+impl Preparation<'_> {
+    /// Compiles every profile, because its CA and CRL may have changed behind it, and keeps the
+    /// running one where nothing did.
+    fn tls_profiles(&mut self) -> BTreeMap<TlsProfileName, Arc<Profile>> {
+        let mut profiles = BTreeMap::new();
+        for (name, config) in &self.wanted.tls_profiles {
+            match Profile::compile(config) {
+                Ok(compiled) => {
+                    let running = self.running.tls_profiles.get(name);
+                    let kept = running.filter(|running| running.digest() == compiled.digest());
+                    profiles.insert(name.clone(), kept.cloned().unwrap_or(compiled));
+                }
+                Err(error) => self.faults.push(Fault::TlsProfile(name.clone(), error)),
+            }
+        }
+        profiles
+    }
+
+    /// What the TLS settings of each pool are made from: the content of its CA file.
+    fn pool_files(&self) -> BTreeMap<PoolName, Content> {
+        let pools = self.wanted.pools.iter();
+        let ca = |pool: &config::pool::Pool| pool.tls.as_ref()?.ca.clone();
+        pools.filter_map(|(name, pool)| Some((name.clone(), content(&ca(pool)?)))).collect()
+    }
+
+    fn changed_files(
+        &self,
+        profiles: &BTreeMap<TlsProfileName, Arc<Profile>>,
+        pool_files: &BTreeMap<PoolName, Content>,
+    ) -> ChangedFiles {
+        let running = self.running;
+        let profiles = profiles.iter().filter(|(name, profile)| {
+            running.tls_profiles.get(*name).is_some_and(|old| old.digest() != profile.digest())
+        });
+        let pools = pool_files.iter().filter(|(name, files)| {
+            running.pools.get(*name).is_some_and(|old| old.files != **files)
+        });
+        ChangedFiles {
+            tls_profiles: profiles.map(|(name, _)| name.clone()).collect(),
+            pools: pools.map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    /// The client side of each pool's TLS; kept where it means the same, because a pool keeps the
+    /// connections of endpoints whose settings are the same.
+    fn pool_clients(
+        &mut self,
+        files: &BTreeMap<PoolName, Content>,
+        certificates: &BTreeMap<CertificateName, Arc<Certificate>>,
+    ) -> BTreeMap<PoolName, Arc<ClientConfig>> {
+        let mut clients = BTreeMap::new();
+        for (name, config) in &self.wanted.pools {
+            let Some(tls) = &config.tls else { continue };
+            if let Some(kept) = self.kept_client(config, files.get(name).copied().flatten()) {
+                clients.insert(name.clone(), kept);
+                continue;
+            }
+            let certificate = tls.certificate.as_ref().map(|used| Arc::clone(&certificates[used]));
+            match client::client_config(tls, config.protocol, certificate) {
+                Ok(client) => drop(clients.insert(name.clone(), client)),
+                Err(error) => self.faults.push(Fault::Pool(name.clone(), error)),
+            }
+        }
+        clients
+    }
+
+    /// Every wanted slot, and what was read for those that are new or replaced.
+    fn certificates(
+        &mut self,
+        plan: &Plan,
+    ) -> (BTreeMap<CertificateName, Arc<Certificate>>, Vec<Loaded>) {
+        let wanted = &self.wanted.certificates;
+        let running = self.running.certificates.iter();
+        let kept = running.filter(|(name, _)| wanted.contains_key(*name));
+        let mut slots: BTreeMap<_, _> =
+            kept.map(|(name, slot)| (name.clone(), Arc::clone(slot))).collect();
+
+        let read: Vec<Arc<config::certificate::Certificate>> = (wanted.iter())
+            .filter(|(name, _)| plan.certificates.makes(name))
+            .map(|(_, config)| Arc::clone(config))
+            .collect();
+        let stamps: Vec<Stamps> = read.iter().map(|config| Stamps::of(config)).collect();
+        let materials = store::load_all(&read);
+        self.judge(&materials);
+
+        let mut loaded = Vec::with_capacity(materials.len());
+        for ((name, material), stamps) in materials.into_iter().zip(stamps) {
+            let key_type = material.as_ref().ok().map(|material| material.facts.key_type());
+            let replacement = if slots.contains_key(&name) {
+                material.ok()
+            } else {
+                let slot = Arc::new(Certificate::new(name.clone(), material));
+                slots.insert(name.clone(), slot);
+                None
+            };
+            loaded.push(Loaded { name, stamps, key_type, replacement });
+        }
+        (slots, loaded)
+    }
+
+    fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
+        let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
+        for (name, material) in materials {
+            let Err(error) = material else { continue };
+            let fault = Fault::Certificate(name.clone(), error.clone());
+            if self.tolerance == Tolerance::EmptySlots && some_loaded {
+                tracing::error!(certificate = %name, reason = error.reason(), "{fault}");
+            } else {
+                self.faults.push(fault);
+            }
+        }
+    }
+
+    /// A service has at most one certificate of each key type (SPEC DUAL).
+    fn check_key_types(&mut self, plan: &Plan, materials: &[Loaded]) {
+        let read: BTreeMap<&CertificateName, KeyType> =
+            (materials.iter()).filter_map(|one| Some((&one.name, one.key_type?))).collect();
+        let running =
+            |name| Some(self.running.certificates.get(name)?.material()?.facts.key_type());
+        let touched: BTreeSet<_> = plan.certificates.replaced.iter().collect();
+        for (name, service) in &self.wanted.virtual_services {
+            let concerned = plan.virtual_services.makes(name)
+                || service.certificates.iter().any(|used| touched.contains(used));
+            if !concerned {
+                continue;
+            }
+            let mut first_of: BTreeMap<KeyType, &CertificateName> = BTreeMap::new();
+            for used in &service.certificates {
+                let Some(key_type) = read.get(used).copied().or_else(|| running(used)) else {
+                    continue;
+                };
+                if let Some(first) = first_of.insert(key_type, used) {
+                    self.faults.push(Fault::SameKeyType {
+                        virtual_service: name.clone(),
+                        key_type,
+                        certificates: [first.clone(), used.clone()],
+                    });
+                }
+            }
+        }
+    }
+
+    fn kept_client(
+        &self,
+        wanted: &config::pool::Pool,
+        files: Content,
+    ) -> Option<Arc<ClientConfig>> {
+        let running = self.running.pools.get(&wanted.name)?;
+        let config = self.running.config.as_ref()?.pools.get(&wanted.name)?;
+        let is_same = config.tls == wanted.tls
+            && config.protocol == wanted.protocol
+            && running.files == files;
+        running.client.clone().filter(|_| is_same)
+    }
+
+    fn pools(
+        &self,
+        plan: &Plan,
+        clients: &BTreeMap<PoolName, Arc<ClientConfig>>,
+        mut files: BTreeMap<PoolName, Content>,
+    ) -> BTreeMap<PoolName, RunningPool> {
+        let sizes = Sizes {
+            workers: self.process.workers.len(),
+            response_head: self.wanted.limits.response_head,
+        };
+        let mut pools = BTreeMap::new();
+        for (name, config) in &self.wanted.pools {
+            let running = self.running.pools.get(name);
+            let kept = running.filter(|_| !plan.pools.added.contains(name));
+            let pool = kept.map(|running| Arc::clone(&running.pool)).unwrap_or_else(|| {
+                Pool::new(config, clients.get(name).cloned(), &self.process.recorder, sizes)
+            });
+            let files = files.remove(name).flatten();
+            let client = clients.get(name).cloned();
+            pools.insert(name.clone(), RunningPool { pool, client, files });
+        }
+        pools
+    }
+
+    fn virtual_services(
+        &mut self,
+        plan: &Plan,
+        certificates: &BTreeMap<CertificateName, Arc<Certificate>>,
+        profiles: &BTreeMap<TlsProfileName, Arc<Profile>>,
+        pools: &BTreeMap<PoolName, RunningPool>,
+    ) -> BTreeMap<VirtualServiceName, Arc<VirtualService>> {
+        let mut services = BTreeMap::new();
+        for (name, config) in &self.wanted.virtual_services {
+            if !plan.virtual_services.makes(name) {
+                continue;
+            }
+            let profile = Arc::clone(&profiles[&config.tls_profile]);
+            let slots = config.certificates.iter().map(|used| Arc::clone(&certificates[used]));
+            let ticketer = self.process.tickets.ticketer(name, profile.client_auth_digest());
+            let tls = Acceptor::new(Arc::clone(&profile), slots.collect(), ticketer);
+            let log = self.process.log.sink(&config.log, config.log_sample);
+            let (tls, log) = match (tls, log) {
+                (Ok(tls), Ok(log)) => (tls, log),
+                (tls, log) => {
+                    let certificates = tls.err().map(|error| Fault::Acceptor(name.clone(), error));
+                    let log = log.err().map(|error| Fault::Log(name.clone(), error));
+                    self.faults.extend(certificates.into_iter().chain(log));
+                    continue;
+                }
+            };
+            let target = self.target(config, pools);
+            let service = VirtualService::new(config, tls, target, self.metrics(name), log);
+            services.insert(name.clone(), Arc::new(service));
+        }
+        services
+    }
+
+    fn target(
+        &self,
+        config: &config::virtual_service::VirtualService,
+        pools: &BTreeMap<PoolName, RunningPool>,
+    ) -> Target {
+        match &config.target {
+            config::virtual_service::Target::NoPool(action) => Target::NoPool(action.clone()),
+            config::virtual_service::Target::Pool(name) => {
+                Target::Pool(Arc::clone(&pools[name].pool))
+            }
+        }
+    }
+
+    fn metrics(&self, name: &VirtualServiceName) -> Arc<ServiceMetrics> {
+        let running = self.running.metrics.get(name).cloned();
+        running.unwrap_or_else(|| ServiceMetrics::new(&self.process.recorder, name))
+    }
+
+    fn sockets(&mut self, plan: &Plan) -> Vec<(Socket, Bound)> {
+        let mut bound = Vec::new();
+        if self.process.workers.is_empty() {
+            // A rehearsal: nobody would accept.
+            return bound;
+        }
+        for socket in &plan.sockets.added {
+            let shared = self.running.sockets.keys().any(|open| open.address == socket.address);
+            match Bound::bind(socket.address, self.process.workers.len(), shared) {
+                Ok(sockets) => bound.push((socket.clone(), sockets)),
+                Err(error) => self.faults.push(Fault::Bind(error)),
+            }
+        }
+        bound
+    }
+}

@@ -1,0 +1,83 @@
+//! What runs now, as the control plane knows it. Only a commit changes it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use tokio::sync::Semaphore;
+
+use crate::certificate::Certificate;
+use crate::config::Config;
+use crate::names::CertificateName;
+use crate::names::PoolName;
+use crate::names::TlsProfileName;
+use crate::names::VirtualServiceName;
+use crate::runtime::plan::Socket;
+use crate::runtime::sources::Content;
+use crate::runtime::worker::Worker;
+use crate::service::VirtualService;
+use crate::service::listener::Listener;
+use crate::telemetry::app_log::AppLog;
+use crate::telemetry::recorder::Recorder;
+use crate::telemetry::reload_metrics::CertificateReloads;
+use crate::telemetry::reload_metrics::ReloadMetrics;
+use crate::telemetry::service_metrics::ServiceMetrics;
+use crate::tls::profile::Profile;
+use crate::tls::ticket_secret::TicketSecret;
+use crate::upstream::Pool;
+
+/// What is set up once and lives as long as the process.
+#[derive(Debug)]
+pub struct Process {
+    /// Where every metric is registered.
+    pub recorder: Recorder,
+    /// Counts of configuration reloads.
+    pub reloads: ReloadMetrics,
+    /// Counts of certificate changes.
+    pub certificate_reloads: CertificateReloads,
+    /// The writer of application logs.
+    pub log: Arc<AppLog>,
+    /// The site's secret, from which ticket keys are derived.
+    pub tickets: TicketSecret,
+    /// One permit for each client connection; all back means drained.
+    pub connections: Arc<Semaphore>,
+    /// How many permits there are.
+    pub max_connections: u32,
+    /// The data plane.
+    pub workers: Vec<Worker>,
+}
+
+/// Everything that a reload may keep, replace, add or remove.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// What is in force; `None` until the first commit.
+    pub config: Option<Arc<Config>>,
+    /// Slots by name; a slot lives as long as its name is configured.
+    pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
+    /// Compiled profiles.
+    pub tls_profiles: BTreeMap<TlsProfileName, Arc<Profile>>,
+    /// Pools with the digest of the files that their TLS was made from.
+    pub pools: BTreeMap<PoolName, RunningPool>,
+    /// Virtual services, parents and children.
+    pub virtual_services: BTreeMap<VirtualServiceName, Arc<VirtualService>>,
+    /// Counters by name; they survive the replacement of their service.
+    pub metrics: BTreeMap<VirtualServiceName, Arc<ServiceMetrics>>,
+    /// One for each parent.
+    pub listeners: BTreeMap<VirtualServiceName, Arc<Listener>>,
+    /// Open sockets and the addresses that they really have.
+    pub sockets: BTreeMap<Socket, SocketAddr>,
+    /// Counts commits.
+    pub generation: u64,
+}
+
+/// A pool and what its TLS settings were made from.
+#[derive(Clone, Debug)]
+pub struct RunningPool {
+    /// The pool itself.
+    pub pool: Arc<Pool>,
+    /// The client side of its TLS; `None` in plain text.
+    pub client: Option<Arc<ClientConfig>>,
+    /// The CA file's content; `None` without one.
+    pub files: Content,
+}
