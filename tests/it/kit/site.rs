@@ -1,0 +1,126 @@
+//! A directory for one test: certificates, secrets, the configuration and what the proxy writes.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::ca::Issued;
+
+/// The directory of a test; gone with it.
+pub(crate) struct Site {
+    directory: TempDir,
+    certificates: RefCell<BTreeSet<String>>,
+}
+
+impl Site {
+    /// An empty directory.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("portcullis-").tempdir();
+        Self { directory: directory.expect("a directory"), certificates: RefCell::default() }
+    }
+
+    /// A path in it.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file in place, as an editor without manners does.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a file has a directory")).expect("directory");
+        fs::write(path, content).expect("file");
+    }
+
+    /// Replaces a file in one step: written beside it, then renamed over it.
+    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        let beside = format!("{name}.next");
+        self.write(&beside, content);
+        fs::rename(self.path(&beside), self.path(name)).expect("rename");
+    }
+
+    /// What a file holds; nothing where there is none.
+    pub(crate) fn read(&self, name: &str) -> String {
+        let bytes = fs::read(self.path(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Puts a certificate into `certs/NAME.pem` and `certs/NAME.key`. [`Site::configure`] adds its
+    /// `[certificate.NAME]`.
+    pub(crate) fn certificate(&self, name: &str, issued: &Issued) {
+        self.write(&format!("certs/{name}.pem"), &issued.chain);
+        let key = format!("certs/{name}.key");
+        self.write(&key, &issued.key);
+        fs::set_permissions(self.path(key), fs::Permissions::from_mode(0o600)).expect("our file");
+        self.certificates.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Replaces both files of a certificate, each in one step, the chain first.
+    pub(crate) fn renew(&self, name: &str, issued: &Issued) {
+        self.replace(&format!("certs/{name}.pem"), &issued.chain);
+        self.replace(&format!("certs/{name}.key"), &issued.key);
+    }
+
+    /// Replaces `portcullis.toml` by this text, with the tables that every test needs: one for each
+    /// certificate of the site, and those of [`TABLES`] that the text does not have itself.
+    pub(crate) fn configure(&self, toml: &str) {
+        self.replace(CONFIG, self.complete(toml));
+    }
+
+    /// The text that [`Site::configure`] writes.
+    pub(crate) fn complete(&self, toml: &str) -> String {
+        let mut text = String::new();
+        for (key, value) in KEYS {
+            if !toml.lines().any(|line| line.trim_start().starts_with(key)) {
+                let _ = writeln!(text, "{key} = {value}");
+            }
+        }
+        // Keys of the root table must come before the first table, so the test's text is next.
+        text.push_str(toml);
+        text.push('\n');
+        for (table, keys) in TABLES {
+            if !toml.contains(table) {
+                let _ = writeln!(text, "\n{table}\n{keys}");
+            }
+        }
+        for name in self.certificates.borrow().iter() {
+            if !toml.contains(&format!("[certificate.{name}]")) {
+                let _ = write!(
+                    text,
+                    "\n[certificate.{name}]\nchain = \"certs/{name}.pem\"\nkey = {{ file = \"certs/{name}.key\" }}\n"
+                );
+            }
+        }
+        text
+    }
+
+    /// Where the configuration is.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path(CONFIG)
+    }
+
+    /// The number of the first line of the configuration that holds this text.
+    pub(crate) fn line_of(&self, text: &str) -> usize {
+        let config = self.read(CONFIG);
+        let index = config.lines().position(|line| line.contains(text));
+        index.expect("a line of the configuration") + 1
+    }
+}
+
+/// The file name of the configuration.
+pub(crate) const CONFIG: &str = "portcullis.toml";
+
+/// Keys that are added where a test does not set them.
+const KEYS: [(&str, &str); 2] = [("workers", "2"), ("state_dir", "\"state\"")];
+
+/// Tables that are added where a test does not write them.
+const TABLES: [(&str, &str); 3] = [
+    ("[admin]", "listen = \"127.0.0.1:0\""),
+    ("[log]", "application = \"app.log\"\nformat = \"json\""),
+    ("[timeouts]", "drain = \"10s\""),
+];

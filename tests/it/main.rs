@@ -1,0 +1,15 @@
+//! The product from outside: each module a behaviour, each test a fact, each doc comment the
+//! number of the statement that it shows.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
+mod bad_input;
+mod certificate_choice;
+mod http;
+mod kit;
+mod observability;
+mod operations;
+mod reload;
+mod tls_profiles;
+mod upstream_tls;
+mod virtual_services;
