@@ -1,0 +1,188 @@
+//! A lean HTTP/1.1 client: one request at a time, bodies counted and dropped.
+
+use anyhow::Context;
+use anyhow::Result;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+
+use crate::load::counters::Counters;
+use crate::load::target::Stream;
+use crate::origin;
+
+/// A request as bytes, and what a complete answer to it is.
+#[derive(Clone, Debug)]
+pub struct Request {
+    head: Vec<u8>,
+    upload: usize,
+    expected: u64,
+}
+
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum After {
+    Close,
+    KeepAlive,
+}
+
+impl Request {
+    /// A GET for one of the origin's bodies.
+    pub fn get(domain: &str, path: &str, expected: usize) -> Self {
+        Self { head: head("GET", path, domain, ""), upload: 0, expected: expected as u64 }
+    }
+
+    /// An upload of as many bytes as a download of `/10m` has.
+    pub fn upload(domain: &str) -> Self {
+        let length = format!("Content-Length: {}\r\n", origin::LARGE);
+        Self {
+            head: head("PUT", "/upload", domain, &length),
+            upload: origin::LARGE,
+            expected: origin::SMALL as u64,
+        }
+    }
+}
+
+fn head(method: &str, path: &str, domain: &str, fields: &str) -> Vec<u8> {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: {domain}\r\nUser-Agent: {USER_AGENT}\r\n\
+         Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: en\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// A connection that has been established.
+pub struct Connection {
+    stream: Stream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, buffer: vec![0; SMALL_BUFFER] }
+    }
+
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Sends a request and reads its answer; anything but a complete 200 is an error.
+    pub async fn exchange(&mut self, request: &Request, counters: &Counters) -> Result<After> {
+        self.stream.write_all(&request.head).await.context("while sending a request")?;
+        if request.upload > 0 {
+            self.send_body(request.upload, counters).await.context("while sending a body")?;
+        }
+        self.stream.flush().await.context("while sending a request")?;
+        let count_bytes = request.upload == 0;
+        self.read_answer(request, counters, count_bytes).await
+    }
+
+    async fn send_body(&mut self, length: usize, counters: &Counters) -> Result<()> {
+        let mut rest = length;
+        while rest > 0 {
+            let count = rest.min(BODY_PIECE.len());
+            self.stream.write_all(&BODY_PIECE[..count]).await?;
+            counters.add_bytes(count);
+            rest -= count;
+        }
+        Ok(())
+    }
+
+    async fn read_answer(
+        &mut self,
+        request: &Request,
+        counters: &Counters,
+        count_bytes: bool,
+    ) -> Result<After> {
+        let mut filled = 0;
+        let head = loop {
+            if let Some(head) = Head::parse(&self.buffer[..filled])? {
+                break head;
+            }
+            anyhow::ensure!(filled < self.buffer.len(), "head of the answer too long");
+            let count = self.stream.read(&mut self.buffer[filled..]).await?;
+            let place = if filled == 0 { "before an answer" } else { "within a head" };
+            anyhow::ensure!(count > 0, "the connection was closed {place}");
+            filled += count;
+        };
+        anyhow::ensure!(head.status == 200, "answer {}", head.status);
+        anyhow::ensure!(head.length == request.expected, "length {} announced", head.length);
+        let mut received = (filled - head.size) as u64;
+        if count_bytes {
+            counters.add_bytes(filled - head.size);
+        }
+        if head.length > LARGE_BUFFER as u64 && self.buffer.len() < LARGE_BUFFER {
+            self.buffer.resize(LARGE_BUFFER, 0);
+        }
+        while received < head.length {
+            let count = self.stream.read(&mut self.buffer).await?;
+            anyhow::ensure!(count > 0, "the connection was closed within a body");
+            received += count as u64;
+            if count_bytes {
+                counters.add_bytes(count);
+            }
+        }
+        anyhow::ensure!(received == head.length, "more bytes than announced");
+        Ok(head.after)
+    }
+}
+
+/// What the client needs to know of an answer.
+#[derive(Debug, Eq, PartialEq)]
+struct Head {
+    status: u16,
+    /// Bytes up to and including the empty line.
+    size: usize,
+    length: u64,
+    after: After,
+}
+
+impl Head {
+    /// None: not whole yet. Answers without a length are refused: the origin always gives one.
+    fn parse(bytes: &[u8]) -> Result<Option<Self>> {
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&bytes[..end]).context("head of the answer")?;
+        let mut lines = text.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
+            .context("no status line in the answer")?;
+        let mut head = Self { status, size: end + 4, length: 0, after: After::KeepAlive };
+        for line in lines {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let value = value.trim();
+            if name.eq_ignore_ascii_case("content-length") {
+                head.length = value.parse().context("length of the answer")?;
+            } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
+            {
+                head.after = After::Close;
+            }
+        }
+        Ok(Some(head))
+    }
+}
+
+/// What every client says that it is.
+pub const USER_AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+
+/// Enough for a head and 1 KiB, and little enough for thousands of idle connections.
+const SMALL_BUFFER: usize = 4096;
+const LARGE_BUFFER: usize = 256 * 1024;
+static BODY_PIECE: [u8; 64 * 1024] = [b'u'; 64 * 1024];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_ends_the_connection_is_noticed() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+        assert!(Head::parse(&text[..20]).unwrap().is_none());
+        let head = Head::parse(text).unwrap().unwrap();
+        assert_eq!(
+            head,
+            Head { status: 200, size: text.len() - 3, length: 3, after: After::Close }
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! The load generator: connections that do one kind of work until they are told to stop.
+
+pub mod counters;
+pub mod http1;
+pub mod http2;
+mod key_share;
+pub mod target;
+pub mod tickets;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use tokio::task::JoinSet;
+use tokio::time;
+
+use crate::load::counters::Counters;
+use crate::load::counters::Totals;
+use crate::load::target::Target;
+
+/// What each connection does, again and again.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Handshake and close; an error if it is (not) resumed against expectation.
+    Handshake { resumed: bool },
+    /// A connection for each request.
+    NewConnection { request: http1::Request, resumed: bool },
+    /// Requests on a kept connection, with a pause between them.
+    Http1 { request: http1::Request, pause: Duration },
+    /// So many streams on a kept connection, with a pause between reading and new streams.
+    Http2 { path: &'static str, expected: usize, streams: usize, pause: Duration },
+}
+
+/// A running load.
+pub struct Load {
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+    connections: JoinSet<()>,
+}
+
+impl Load {
+    /// Starts without any connection; see [`Load::add`].
+    pub fn new() -> Self {
+        Self { counters: Arc::default(), stop: Arc::default(), connections: JoinSet::new() }
+    }
+
+    /// Adds connections that do this work.
+    pub fn add(&mut self, target: &Target, work: &Work, connections: usize) {
+        for _ in 0..connections {
+            let connection = Worker {
+                target: target.clone(),
+                work: work.clone(),
+                counters: Arc::clone(&self.counters),
+                stop: Arc::clone(&self.stop),
+            };
+            self.connections.spawn(connection.run());
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+
+    pub fn first_failure(&self) -> Option<String> {
+        self.counters.first_failure()
+    }
+
+    /// Lets every connection finish what it has begun.
+    pub async fn stop(mut self) -> Totals {
+        self.stop.store(true, Ordering::Relaxed);
+        let finish = async { while self.connections.join_next().await.is_some() {} };
+        // Those that hang are dropped with the set; their last operation would fail by itself later.
+        let _ = time::timeout(PATIENCE * 2, finish).await;
+        self.counters.totals()
+    }
+}
+
+struct Worker {
+    target: Target,
+    work: Work,
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    async fn run(self) {
+        while !self.is_over() {
+            let done = match &self.work {
+                Work::Handshake { resumed } => self.handshake(*resumed).await,
+                Work::NewConnection { request, resumed } => {
+                    self.new_connection(request, *resumed).await
+                }
+                Work::Http1 { request, pause } => self.http1(request, *pause).await,
+                Work::Http2 { .. } => self.http2().await,
+            };
+            if let Err(error) = done {
+                self.counters.add_failed(1, &error);
+                time::sleep(AFTER_FAILURE).await;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    async fn handshake(&self, resumed: bool) -> Result<()> {
+        let stream = patiently(self.target.connect()).await?;
+        anyhow::ensure!(target::is_resumed(&stream) == resumed, "resumed: {}", !resumed);
+        patiently(target::close(stream)).await?;
+        self.counters.add_unit();
+        Ok(())
+    }
+
+    async fn new_connection(&self, request: &http1::Request, resumed: bool) -> Result<()> {
+        let stream = patiently(self.target.connect()).await?;
+        anyhow::ensure!(target::is_resumed(&stream) == resumed, "resumed: {}", !resumed);
+        let mut connection = http1::Connection::new(stream);
+        patiently(connection.exchange(request, &self.counters)).await?;
+        patiently(target::close(connection.into_stream())).await?;
+        self.counters.add_unit();
+        Ok(())
+    }
+
+    async fn http1(&self, request: &http1::Request, pause: Duration) -> Result<()> {
+        let mut connection = http1::Connection::new(patiently(self.target.connect()).await?);
+        while !self.is_over() {
+            let after = patiently(connection.exchange(request, &self.counters)).await?;
+            self.counters.add_unit();
+            if after == http1::After::Close {
+                break;
+            }
+            if !pause.is_zero() {
+                time::sleep(pause).await;
+            }
+        }
+        // The work is done; how the connection ends does not count.
+        let _ = patiently(target::close(connection.into_stream())).await;
+        Ok(())
+    }
+
+    async fn http2(&self) -> Result<()> {
+        let Work::Http2 { path, expected, streams, pause } = self.work else { return Ok(()) };
+        let stream = patiently(self.target.connect()).await?;
+        let mut connection = http2::Connection::new(stream, &self.target.domain, path, expected)?;
+        loop {
+            let wanted = if self.is_over() { 0 } else { streams };
+            let step = async {
+                connection.fill(wanted).await?;
+                if connection.open_streams() > 0 {
+                    connection.advance(&self.counters).await?;
+                }
+                Ok(())
+            };
+            if let Err(error) = patiently(step).await {
+                // Every open stream has lost its answer; the caller counts one.
+                self.counters.add_failed(connection.open_streams().saturating_sub(1), &error);
+                return Err(error);
+            }
+            if connection.open_streams() == 0 && (self.is_over() || connection.is_leaving()) {
+                break;
+            }
+            if !pause.is_zero() {
+                time::sleep(pause).await;
+            }
+        }
+        let _ = patiently(target::close(connection.into_stream())).await;
+        Ok(())
+    }
+}
+
+/// No operation of the generator lasts forever.
+async fn patiently<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    time::timeout(PATIENCE, operation).await.context("no answer in time")?
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const AFTER_FAILURE: Duration = Duration::from_millis(5);

@@ -1,0 +1,195 @@
+//! The results as a Markdown table and as JSON.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::contender::Contender;
+use crate::options::Sizes;
+use crate::results::Results;
+use crate::results::Role;
+use crate::results::Row;
+use crate::results::Unit;
+
+/// Where and how the results came to be.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    pub machine: String,
+    pub kernel: String,
+    pub placement: String,
+    /// Name and version of each contender.
+    pub contenders: Vec<(String, String)>,
+    pub rounds: u32,
+    /// Rounds of scenarios that start a proxy for each sample.
+    pub lifecycle_rounds: u32,
+    pub seconds: f64,
+    pub certificates: u32,
+    pub connections: u32,
+    pub reloads: u32,
+    pub quick: bool,
+}
+
+/// Setting and results, as they go to JSON.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    pub setting: &'a Setting,
+    pub results: &'a Results,
+}
+
+impl Setting {
+    pub fn new(
+        sizes: &Sizes,
+        quick: bool,
+        placement: String,
+        versions: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            machine: machine(),
+            kernel: first_line("/proc/sys/kernel/osrelease"),
+            placement,
+            contenders: versions,
+            rounds: sizes.rounds,
+            lifecycle_rounds: sizes.lifecycle_rounds,
+            seconds: sizes.window.as_secs_f64(),
+            certificates: sizes.certificates,
+            connections: sizes.connections,
+            reloads: sizes.reloads,
+            quick,
+        }
+    }
+}
+
+impl Report<'_> {
+    /// A table with one row for each value; in brackets the ratio to nginx in the same rounds.
+    pub fn markdown(&self, contenders: &[Contender]) -> String {
+        let rows: Vec<&Row> =
+            self.results.rows.iter().filter(|row| row.role != Role::Detail).collect();
+        let has_subject = contenders.iter().any(|contender| contender.name == SUBJECT);
+        let rivals: Vec<&str> = RIVALS
+            .into_iter()
+            .filter(|rival| contenders.iter().any(|c| c.name == *rival))
+            .collect();
+        let with_best = has_subject && rivals.len() > 1;
+
+        let mut text = String::from("| |");
+        let mut line = String::from("|---|");
+        for contender in contenders {
+            let _ = write!(text, " {} |", contender.title);
+            line.push_str("---:|");
+        }
+        if with_best {
+            text.push_str(" to the better of nginx and HAProxy |");
+            line.push_str("---:|");
+        }
+        let _ = writeln!(text, "\n{line}");
+        for row in rows {
+            let _ = write!(text, "| {}{} |", row.title, row.unit.suffix());
+            for contender in contenders {
+                let _ = write!(text, " {} |", cell(row, contender));
+            }
+            if with_best {
+                let _ = write!(text, " {} |", ratio(row, SUBJECT, &rivals));
+            }
+            text.push('\n');
+        }
+        text.push_str(&self.legend());
+        text
+    }
+
+    fn legend(&self) -> String {
+        let setting = self.setting;
+        let versions: Vec<String> =
+            setting.contenders.iter().map(|(_, version)| version.clone()).collect();
+        let mut text = format!(
+            "\nMedians of {} rounds of {} s (memory and certificates: {}; reloads: one), proxies in \
+             turn; in brackets the median of the ratios to nginx within a round, lower is better. CPU \
+             time is user and system of all processes of a proxy. One worker on CPU {}; logs and \
+             metrics on for all. {} certificates, {} idle connections, {} reloads.\n\n\
+             {}; Linux {}. {}.\n",
+            setting.rounds,
+            setting.seconds,
+            setting.lifecycle_rounds,
+            setting.placement,
+            setting.certificates,
+            setting.connections,
+            setting.reloads,
+            setting.machine,
+            setting.kernel,
+            versions.join("; "),
+        );
+        if setting.quick {
+            text.push_str("\nA smoke test with short rounds: no figures to quote.\n");
+        }
+        for failure in &self.results.failures {
+            let first = failure.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "\nFailed: {first}");
+        }
+        text
+    }
+}
+
+impl Unit {
+    /// The number alone.
+    pub fn format(self, value: f64) -> String {
+        match self {
+            Self::Count => format!("{value:.0}"),
+            Self::SecondsPerGb | Self::Seconds => format!("{value:.2}"),
+            _ if value >= 100.0 => format!("{value:.0}"),
+            _ => format!("{value:.1}"),
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Count => "",
+            Self::Kib => ", KiB",
+            Self::Mib => ", MiB",
+            Self::Milliseconds => ", ms",
+            Self::Microseconds => ", µs CPU",
+            Self::PerCent => ", %",
+            Self::PerSecond => ", 1/s",
+            Self::Seconds => ", s",
+            Self::SecondsPerGb => ", s CPU per GB",
+        }
+    }
+}
+
+fn cell(row: &Row, contender: &Contender) -> String {
+    let Some(median) = row.median(&contender.name) else { return "-".to_owned() };
+    let value = row.unit.format(median);
+    if row.role != Role::Cost || contender.name == REFERENCE {
+        return value;
+    }
+    match row.ratio(&contender.name, &[REFERENCE]) {
+        Some(ratio) => format!("{value} ({ratio:.2})"),
+        None => value,
+    }
+}
+
+fn ratio(row: &Row, contender: &str, others: &[&str]) -> String {
+    match row.ratio(contender, others) {
+        Some(ratio) if row.role == Role::Cost => format!("{ratio:.2}"),
+        _ => String::new(),
+    }
+}
+
+fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown CPU", |(_, model)| model.trim());
+    let count = text.lines().filter(|line| line.starts_with("processor")).count();
+    format!("{count} CPUs, {model}")
+}
+
+fn first_line(path: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Whose figures these are.
+const SUBJECT: &str = "portcullis";
+/// To whom ratios are given.
+const REFERENCE: &str = "nginx";
+const RIVALS: [&str; 2] = ["nginx", "haproxy"];

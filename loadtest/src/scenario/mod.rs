@@ -1,0 +1,147 @@
+//! The scenarios: what is done to each proxy, and the rounds in which they take turns.
+
+mod idle;
+mod many_certificates;
+mod reloads;
+mod traffic;
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::contender::Contender;
+use crate::results::Measure;
+use crate::results::Results;
+use crate::running::Running;
+use crate::scenario::many_certificates::ManyCertificates;
+use crate::scenario::traffic::Traffic;
+
+/// One scenario.
+pub struct Scenario {
+    /// For `--only` and JSON.
+    pub name: &'static str,
+    /// For `--list`.
+    pub about: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Proxies run side by side, and are loaded in turn.
+    Traffic(Traffic),
+    /// A proxy is started for each sample.
+    Idle,
+    ManyCertificates,
+    Reloads,
+}
+
+/// All scenarios, in the order of the table.
+pub fn all() -> Vec<Scenario> {
+    let mut scenarios: Vec<Scenario> = traffic::all()
+        .into_iter()
+        .map(|traffic| Scenario {
+            name: traffic.name,
+            about: traffic.title,
+            kind: Kind::Traffic(traffic),
+        })
+        .collect();
+    scenarios.extend([
+        Scenario { name: "idle", about: "Memory per idle connection", kind: Kind::Idle },
+        Scenario {
+            name: "certificates",
+            about: "Many certificates and names: start, memory, reload of one certificate",
+            kind: Kind::ManyCertificates,
+        },
+        Scenario {
+            name: "reloads",
+            about: "Reloads under load, with failed requests counted",
+            kind: Kind::Reloads,
+        },
+    ]);
+    scenarios
+}
+
+impl Scenario {
+    /// Runs all rounds; a sample that fails is noted, and the others go on.
+    pub async fn run(&self, bench: &Bench, contenders: &[Contender], results: &mut Results) {
+        match &self.kind {
+            Kind::Traffic(traffic) => {
+                self.run_side_by_side(traffic, bench, contenders, results).await
+            }
+            Kind::ManyCertificates => match ManyCertificates::prepare(bench) {
+                Ok(mut many) => {
+                    for round in 0..bench.sizes.lifecycle_rounds as usize {
+                        for contender in contenders {
+                            let sample = many.sample(bench, contender).await;
+                            self.note(results, contender, round, sample);
+                        }
+                    }
+                }
+                Err(error) => results.failures.push(format!("{}: {error:#}", self.name)),
+            },
+            Kind::Idle => {
+                for round in 0..bench.sizes.lifecycle_rounds as usize {
+                    for contender in contenders {
+                        let sample = idle::sample(bench, contender).await;
+                        self.note(results, contender, round, sample);
+                    }
+                }
+            }
+            Kind::Reloads => {
+                for contender in contenders {
+                    let sample = reloads::sample(bench, contender).await;
+                    self.note(results, contender, 0, sample);
+                }
+            }
+        }
+    }
+
+    async fn run_side_by_side(
+        &self,
+        traffic: &Traffic,
+        bench: &Bench,
+        contenders: &[Contender],
+        results: &mut Results,
+    ) {
+        let mut started = Vec::new();
+        for contender in contenders {
+            match Running::start(bench, contender, &bench.sites).await {
+                Ok(running) => started.push(running),
+                Err(error) => self.note(results, contender, 0, Err(error)),
+            }
+        }
+        for round in 0..bench.sizes.rounds as usize {
+            for running in &started {
+                let sample = traffic.sample(bench, running).await;
+                self.note(results, running.contender, round, sample);
+            }
+        }
+        for running in started {
+            running.stop().await;
+        }
+    }
+
+    fn note(
+        &self,
+        results: &mut Results,
+        contender: &Contender,
+        round: usize,
+        sample: Result<Vec<Measure>>,
+    ) {
+        match sample {
+            Ok(measures) => {
+                let values: Vec<String> = measures
+                    .iter()
+                    .map(|measure| {
+                        format!("{} {}", measure.title, measure.unit.format(measure.value))
+                    })
+                    .collect();
+                eprintln!("{} {} {}: {}", self.name, round + 1, contender.name, values.join("; "));
+                results.record(self.name, &contender.name, round, &measures);
+            }
+            Err(error) => {
+                let failure = format!("{} {} {}: {error:#}", self.name, round + 1, contender.name);
+                eprintln!("{failure}");
+                results.failures.push(failure);
+            }
+        }
+    }
+}
