@@ -4,6 +4,7 @@ use hyper::Method;
 
 use crate::kit::Origin;
 use crate::kit::TwoSites;
+use crate::kit::eventually;
 use crate::kit::http::empty;
 use crate::kit::raw_origin::unused_port;
 use crate::kit::within;
@@ -33,8 +34,12 @@ async fn least_requests_avoids_the_busy() {
     }
     let pool = [("pool", "shop")];
     three.street.proxy.metric_becomes("portcullis_endpoint_requests_active", &pool, 2.0).await;
-    let busy = three.origins.each_ref().map(|origin| !origin.seen().is_empty());
-    assert_eq!(busy.iter().filter(|busy| **busy).count(), 2, "the two waits are on two origins");
+    // In flight for the proxy is a moment earlier than seen by the origin.
+    let busy = eventually("the two waits on two origins", async || {
+        let busy = three.origins.each_ref().map(|origin| !origin.seen().is_empty());
+        (busy.iter().filter(|busy| **busy).count() == 2).then_some(busy)
+    })
+    .await;
     for _ in 0..10 {
         http.get("/").await;
     }
