@@ -37,11 +37,6 @@ pub fn become_worker(number: usize) {
     WORKER.set(Some(number));
 }
 
-/// The number of this thread's worker, or `None` on any other thread.
-pub fn current_worker() -> Option<usize> {
-    WORKER.get()
-}
-
 thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }

@@ -20,7 +20,6 @@ use crate::key::FileError;
 use crate::key::Problem;
 use crate::key::file::signing_key;
 use crate::key::pem;
-use crate::key::read::FileContent;
 use crate::key::read::read_file;
 
 /// What a slot serves. About 2 KiB with a P-256 leaf; the parsed certificate is not kept.
@@ -30,8 +29,6 @@ pub struct Material {
     pub certified: Arc<CertifiedKey>,
     /// What is known about the leaf.
     pub facts: Facts,
-    /// Of the bytes of the chain file and the key file: equal digests, equal material.
-    pub content: Fingerprint,
     /// What should be put right.
     pub warnings: Box<[MaterialWarning]>,
 }
@@ -68,15 +65,13 @@ impl Material {
             warnings.push(MaterialWarning::KeyReadableByAll);
         }
         let files = Files { chain: &config.chain, key: key_path };
-        let content = content(&chain_file, key_file.as_ref());
-        Self::assemble(&files, &certificates, key, content, warnings)
+        Self::assemble(&files, &certificates, key, warnings)
     }
 
     fn assemble(
         files: &Files<'_>,
         certificates: &[CertificateDer<'_>],
         key: Arc<dyn SigningKey>,
-        content: Fingerprint,
         mut warnings: Vec<MaterialWarning>,
     ) -> Result<Self, MaterialError> {
         let (leaf_index, mut facts) = leaf_of(files, certificates, &*key)?;
@@ -97,7 +92,6 @@ impl Material {
         Ok(Self {
             certified: Arc::new(CertifiedKey::new(chain, key)),
             facts,
-            content,
             warnings: warnings.into(),
         })
     }
@@ -183,16 +177,6 @@ fn is_root(der: &CertificateDer<'_>) -> bool {
 /// Without the spare capacity of the PEM reader.
 fn exact(der: &CertificateDer<'_>) -> CertificateDer<'static> {
     CertificateDer::from(der.as_ref().to_vec())
-}
-
-fn content(chain: &FileContent, key: Option<&FileContent>) -> Fingerprint {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    context.update(&(chain.bytes.len() as u64).to_be_bytes());
-    context.update(&chain.bytes);
-    context.update(key.map_or(&[], |key| &key.bytes));
-    let mut content = [0; 32];
-    content.copy_from_slice(context.finish().as_ref());
-    Fingerprint(content)
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ fn a_broken_file_leaves_the_material_in_its_slot() {
     assert_eq!((slot.on_disk(), slot.problem()), (OnDisk::Broken, Some(error)));
     slot.replace(Material::load(&testing.files(Kind::P256).config()).unwrap());
     assert_eq!(slot.on_disk(), OnDisk::Same);
-    assert_ne!(before.content, slot.material().unwrap().content);
+    assert_ne!(before.certified.cert, slot.material().unwrap().certified.cert);
 }
 
 #[test]
