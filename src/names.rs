@@ -5,6 +5,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -184,10 +185,12 @@ impl fmt::Display for ListenAddr {
 /// The address of an endpoint of a pool.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum EndpointAddr {
-    /// A name and a port; resolved whenever a connection is made.
+    /// A name and a port; resolved again when its time to live is over.
     Name(Box<str>, u16),
     /// An address and a port.
     Socket(SocketAddr),
+    /// `unix:/run/app.sock`: a socket in the file system.
+    Unix(Box<Path>),
 }
 
 impl EndpointAddr {
@@ -196,6 +199,7 @@ impl EndpointAddr {
         match self {
             Self::Name(name, _) => name.to_string(),
             Self::Socket(address) => address.ip().to_string(),
+            Self::Unix(_) => "localhost".to_owned(),
         }
     }
 }
@@ -204,6 +208,13 @@ impl FromStr for EndpointAddr {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = Path::new(path);
+            return match path.is_absolute() {
+                true => Ok(Self::Unix(path.into())),
+                false => Err(NameError::Path),
+            };
+        }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return if address.port() == 0 {
                 Err(NameError::Port)
@@ -223,6 +234,7 @@ impl fmt::Display for EndpointAddr {
         match self {
             Self::Name(name, port) => write!(f, "{name}:{port}"),
             Self::Socket(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -245,6 +257,9 @@ pub enum NameError {
     /// Longer than what the kind of name allows.
     #[error("the name is longer than {0} characters")]
     Long(usize),
+    /// Not an absolute path.
+    #[error("a socket's path begins with a slash, such as \"unix:/run/app.sock\"")]
+    Path,
     /// No port from 1 to 65535 after the last colon.
     #[error("a port from 1 to 65535 is missing, such as \":8080\"")]
     Port,

@@ -15,9 +15,11 @@ use crate::config::Config;
 use crate::config::addresses;
 use crate::config::complaint::Complaint;
 use crate::config::complaint::Complaints;
+use crate::config::dns::Dns;
 use crate::config::family;
 use crate::config::files;
 use crate::config::files::Included;
+use crate::config::policy::Policy;
 use crate::config::pool::Pool;
 use crate::config::pool::PoolTls;
 use crate::config::pool::RawPool;
@@ -33,7 +35,10 @@ use crate::config::tls_profile;
 use crate::config::tls_profile::TlsProfile;
 use crate::config::value::Value;
 use crate::config::variables::Environment;
+use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
+use crate::config::virtual_service::HttpRedirect;
+use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::RawVirtualService;
 use crate::config::virtual_service::Role;
@@ -243,6 +248,11 @@ fn build(
                     .host_check
                     .good()
                     .map_or(HostCheck::Strict, |check| check.value),
+                mode: Mode::Http,
+                trusted_proxies: Vec::new(),
+                forwarded: Forwarded::XForwarded,
+                policy: Policy::default(),
+                http_redirect: HttpRedirect::default(),
                 log: log.application.as_ref().unwrap_or(&raw.log.application).for_service(name),
                 log_sample: log.sample.unwrap_or(raw.log.sample),
             }),
@@ -256,6 +266,7 @@ fn build(
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
         state_dir: raw.state_dir.unwrap_or_else(|| directory.join("state")),
         admin: raw.admin,
+        dns: Dns::default(),
         limits: raw.limits,
         log: raw.log,
         metrics: raw.metrics,
@@ -306,6 +317,7 @@ fn role(content: &RawVirtualService) -> Role {
             listen: content.listen.good().map(values).unwrap_or_default(),
             redirect_http: content.redirect_http.good().map(values).unwrap_or_default(),
             strict_sni: content.strict_sni.good().is_some_and(|strict| strict.value),
+            proxy_protocol: Vec::new(),
         },
     }
 }

@@ -10,12 +10,15 @@
 
 pub mod addresses;
 pub mod admin;
+pub mod balance;
 pub mod certificate;
 pub mod cipher_suite;
 pub mod client_certificate;
 pub mod complaint;
+pub mod dns;
 pub mod family;
 pub mod files;
+pub mod health;
 pub mod limits;
 pub mod load;
 #[cfg(test)]
@@ -23,13 +26,17 @@ mod load_tests;
 pub mod log;
 pub mod metrics;
 pub mod no_pool;
+pub mod policy;
 pub mod pool;
 pub mod pool_tls;
+pub mod queue;
+pub mod rate_limit;
 pub mod raw;
 pub mod read;
 pub mod reference;
 pub mod references;
 pub mod render;
+pub mod rule;
 pub mod schema;
 pub mod secret;
 pub mod source;
@@ -72,6 +79,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// `[admin]`
     pub admin: admin::Admin,
+    /// `[dns]`
+    pub dns: dns::Dns,
     /// `[limits]`
     pub limits: limits::Limits,
     /// `[log]`

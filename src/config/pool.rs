@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::balance::Balance;
+use crate::config::balance::Sticky;
 use crate::config::complaint::Complaint;
+use crate::config::health::Ejection;
+use crate::config::health::HealthCheck;
 use crate::config::pool_tls;
 use crate::config::pool_tls::RawPoolTls;
+use crate::config::queue::Limit;
 use crate::config::read::Field;
 use crate::config::read::Table;
 use crate::config::schema::Key;
@@ -41,6 +46,47 @@ pub struct Pool {
     /// Attempts on another connection or endpoint after a failure that sent nothing, or where the
     /// method is safe. Default 1.
     pub retries: u32,
+    /// Retries for each 1,000 requests, beyond a few that are always allowed: a pool in trouble is
+    /// not asked twice for everything. Default 200.
+    pub retry_permille: u16,
+    /// None: a client may be served by another endpoint each time.
+    pub sticky: Option<Sticky>,
+    /// None: an endpoint is down when it cannot be connected to, and not before.
+    pub health: Option<HealthCheck>,
+    /// Passive: by the answers of requests.
+    pub ejection: Ejection,
+    /// An endpoint that comes up gets its share by and by, over this time. Default 0s: at once.
+    pub slow_start: Duration,
+    /// None: no limit.
+    pub limit: Option<Limit>,
+    /// `proxy_protocol = true`: each connection begins with a PROXY protocol v2 header, and so serves
+    /// one client's request or stream only.
+    pub proxy_protocol: bool,
+}
+
+impl Pool {
+    /// A pool in which all but the endpoints is as it is without a word about it.
+    pub fn new(name: PoolName, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            name,
+            endpoints,
+            balance: Balance::RoundRobin,
+            protocol: PoolProtocol::Auto,
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(55),
+            idle_connections: 64,
+            retries: 1,
+            retry_permille: 200,
+            sticky: None,
+            health: None,
+            ejection: Ejection::default(),
+            slow_start: Duration::ZERO,
+            limit: None,
+            proxy_protocol: false,
+        }
+    }
 }
 
 /// One address of a pool.
@@ -48,15 +94,9 @@ pub struct Pool {
 pub struct Endpoint {
     /// Where it listens.
     pub address: EndpointAddr,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Balance {
-    /// The one with the fewest requests in flight.
-    LeastRequests,
-    /// One after the other.
-    RoundRobin,
+    /// Its share, from 0 to 1000; default 1. 0 drains it: what is under way ends, sticky clients
+    /// still reach it, nobody else does.
+    pub weight: u32,
 }
 
 /// What is spoken to the endpoints.
@@ -154,17 +194,17 @@ impl RawPool {
         let table = Table::open(value, title, "pool", &[KEYS])?.placed(name.place.clone());
         let wait = |value: &Value<'_>| value.duration(WAITS);
         let count = |most: u64| move |value: &Value<'_>| value.integer(0..=most);
+        let default = Pool::new(name.value.clone(), Vec::new());
         let pool = Pool {
-            name: name.value.clone(),
             endpoints: table.needed(&KEYS[0], endpoints).or(Vec::new()),
-            balance: table.or("balance", Balance::RoundRobin, |value| value.choice(BALANCES)),
-            protocol: table.or("protocol", PoolProtocol::Auto, |value| value.choice(PROTOCOLS)),
-            tls: None,
-            connect_timeout: table.or("connect_timeout", Duration::from_secs(5), wait),
-            first_byte_timeout: table.or("first_byte_timeout", Duration::from_secs(30), wait),
-            idle_timeout: table.or("idle_timeout", Duration::from_secs(55), wait),
+            balance: table.or("balance", default.balance.clone(), balance),
+            protocol: table.or("protocol", default.protocol, |value| value.choice(PROTOCOLS)),
+            connect_timeout: table.or("connect_timeout", default.connect_timeout, wait),
+            first_byte_timeout: table.or("first_byte_timeout", default.first_byte_timeout, wait),
+            idle_timeout: table.or("idle_timeout", default.idle_timeout, wait),
             idle_connections: table.field("idle_connections", count(10_000)).or(64) as usize,
             retries: table.field("retries", count(10)).or(1) as u32,
+            ..default
         };
         Some(Self { pool, tls: table.field("tls", RawPoolTls::read) })
     }
@@ -192,11 +232,11 @@ fn endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
 
 fn endpoint(value: &Value<'_>) -> Option<Endpoint> {
     if value.entries().is_none() {
-        return address(value).map(|address| Endpoint { address });
+        return address(value).map(|address| Endpoint { address, weight: 1 });
     }
     let table = Table::open(value, "an endpoint".to_owned(), "endpoint", &[ENDPOINT_KEYS])?;
     match table.needed(&ENDPOINT_KEYS[0], address) {
-        Field::Good(address) => Some(Endpoint { address: address.value }),
+        Field::Good(address) => Some(Endpoint { address: address.value, weight: 1 }),
         Field::Absent | Field::Bad(_) => None,
     }
 }
@@ -213,8 +253,13 @@ fn address(value: &Value<'_>) -> Option<EndpointAddr> {
     })
 }
 
-const BALANCES: &[(&str, Balance)] =
-    &[("round_robin", Balance::RoundRobin), ("least_requests", Balance::LeastRequests)];
+fn balance(value: &Value<'_>) -> Option<Balance> {
+    Some(match value.choice(&[("round_robin", 0), ("least_requests", 1), ("two_choices", 2)])? {
+        0 => Balance::RoundRobin,
+        1 => Balance::LeastRequests,
+        _ => Balance::TwoChoices,
+    })
+}
 
 const PROTOCOLS: &[(&str, PoolProtocol)] =
     &[("auto", PoolProtocol::Auto), ("http1", PoolProtocol::Http1), ("http2", PoolProtocol::Http2)];

@@ -19,6 +19,8 @@ pub struct Timeouts {
     pub request_head: Duration,
     /// Without a request on a kept-alive connection. Default 60s.
     pub keep_alive: Duration,
+    /// Without a byte in either direction of a WebSocket, or of a stream that is relayed. Default 10m.
+    pub tunnel_idle: Duration,
     /// What SIGTERM leaves to connections before they are cut. Default 25s.
     pub drain: Duration,
 }
@@ -34,6 +36,11 @@ pub const KEYS: &[Key] = &[
     ),
     Key::default("keep_alive", "\"60s\"", "How long a connection without a request is kept."),
     Key::default(
+        "tunnel_idle",
+        "\"10m\"",
+        "How long a WebSocket, or a stream that is relayed, may be silent in both directions.",
+    ),
+    Key::default(
         "drain",
         "\"25s\"",
         "What SIGTERM leaves to connections before they are cut. Below the 30s after which Kubernetes kills.",
@@ -47,6 +54,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(15),
             request_head: Duration::from_secs(15),
             keep_alive: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(600),
             drain: Duration::from_secs(25),
         }
     }
@@ -63,6 +71,7 @@ impl Timeouts {
             handshake: table.or("handshake", default.handshake, wait),
             request_head: table.or("request_head", default.request_head, wait),
             keep_alive: table.or("keep_alive", default.keep_alive, wait),
+            tunnel_idle: table.or("tunnel_idle", default.tunnel_idle, wait),
             drain: table
                 .or("drain", default.drain, |value| value.duration(Duration::ZERO..=*WAITS.end())),
         })

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::config::log;
 use crate::config::log::LogTarget;
 use crate::config::log::ServiceLog;
 use crate::config::no_pool;
+use crate::config::policy::Policy;
 use crate::config::read::Field;
 use crate::config::read::Table;
 use crate::config::schema::Key;
@@ -34,6 +37,17 @@ pub struct VirtualService {
     pub target: Target,
     /// Default strict. Has no effect on a parent, which serves whatever host is asked.
     pub host_check: HostCheck,
+    /// What is done with a connection. Default http.
+    pub mode: Mode,
+    /// `trusted_proxies`: whose word about the client is believed; a child has its parent's unless it
+    /// names its own.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `forwarded`: which fields tell the endpoint about the client. Default `x_forwarded`.
+    pub forwarded: Forwarded,
+    /// What is done with requests beside passing them on.
+    pub policy: Policy,
+    /// What a plain HTTP request for one of the child's domains is answered with.
+    pub http_redirect: HttpRedirect,
     /// From the service, or else from `[log]`, with `{virtual_service}` replaced.
     pub log: LogTarget,
     /// Fraction of the lines of successful exchanges that are written; from the service or `[log]`.
@@ -58,7 +72,50 @@ pub enum Role {
         redirect_http: Vec<ListenAddr>,
         /// Unknown server names are refused with `unrecognized_name`.
         strict_sni: bool,
+        /// `proxy_protocol = ["10.0.0.0/8"]`: connections from these addresses begin with a PROXY
+        /// protocol header, version 1 or 2; from all others one is not understood.
+        proxy_protocol: Vec<IpNet>,
     },
+}
+
+/// What is done with a connection once its service is known (SPEC VS-11).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// TLS ends here, and so does HTTP.
+    Http,
+    /// TLS passes through to the pool as it came; needs no certificate.
+    Passthrough,
+    /// TLS ends here, and its bytes are relayed to the pool.
+    Tcp,
+}
+
+/// Which fields tell the endpoint about the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forwarded {
+    /// Both kinds.
+    Both,
+    /// `Forwarded` of RFC 7239; the client's `X-Forwarded-*` are removed.
+    Rfc7239,
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP`; the client's `Forwarded` is
+    /// removed.
+    XForwarded,
+}
+
+/// What a plain listener of the parent does with requests for a child's domains.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum HttpRedirect {
+    /// The default: to the same host and path over HTTPS.
+    #[default]
+    SameHost,
+    /// `http_redirect = { location = "https://www.example.com{uri}", status = 308 }`
+    To {
+        /// May have `{host}`, `{path}` and `{uri}` in it.
+        location: String,
+        /// None: 301 for GET and HEAD, 308 for the others.
+        status: Option<u16>,
+    },
+    /// `http_redirect = { refuse = true }`: 404.
+    Refuse,
 }
 
 /// Where requests go.

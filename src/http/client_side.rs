@@ -19,6 +19,7 @@ use crate::service::host::Owner;
 use crate::service::settings::Settings;
 use crate::telemetry::app_log::JsonFragment;
 use crate::telemetry::app_log::JsonLine;
+use crate::upstream::Source;
 
 /// A client connection as its requests see it.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl ClientSide {
     /// Renders what each request will carry.
     pub fn new(connection: Connection) -> Self {
         let mut digits = itoa::Buffer::new();
-        let port = Bytes::copy_from_slice(digits.format(connection.local_port).as_bytes());
+        let port = Bytes::copy_from_slice(digits.format(connection.local.port()).as_bytes());
         let address = address_text(connection.client);
         Self {
             activity: Arc::default(),
@@ -77,6 +78,13 @@ impl ClientSide {
     /// The port that the client connected to, as a field value.
     pub fn port(&self) -> &HeaderValue {
         &self.port
+    }
+
+    /// Who its requests come from, for a pool.
+    pub fn source(&self) -> Source<'_> {
+        let Connection { client, local, facts, .. } = &self.connection;
+        let server_name = facts.server_name.as_ref();
+        Source { client: client.0, local: *local, server_name, facts: Some(facts) }
     }
 
     /// Whose request is it that asks for this host?

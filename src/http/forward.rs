@@ -73,7 +73,7 @@ async fn route(
     let service = prepare(client, outgoing, exchange)?;
     match &service.target {
         Target::Pool(pool) => {
-            let mut response = pool.forward(outgoing, &mut exchange.trace).await?;
+            let mut response = pool.forward(outgoing, client.source(), &mut exchange.trace).await?;
             fields::prepare_response(response.headers_mut());
             // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
             *response.version_mut() = Version::HTTP_11;

@@ -27,6 +27,7 @@ pub mod redirect;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncRead;
@@ -50,8 +51,8 @@ use crate::tls::facts::TlsFacts;
 pub struct Connection {
     /// Where the client is.
     pub client: ClientAddr,
-    /// The port that it connected to.
-    pub local_port: u16,
+    /// The address that it connected to.
+    pub local: SocketAddr,
     /// What the handshake agreed on.
     pub facts: Box<TlsFacts>,
     /// The service that was selected; the connection keeps it until it closes.

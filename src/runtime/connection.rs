@@ -4,6 +4,9 @@
 //! wrong before a service has the connection is the parent's to count and to log.
 
 use std::future::Future;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +74,9 @@ impl Established {
         settings: Arc<Settings>,
     ) -> Pin<Box<impl Future<Output = ()> + use<>>> {
         let Self { stream, facts, service } = *self;
-        let local_port = stream.get_ref().0.local_addr().map_or(0, |local| local.port());
+        let local = stream.get_ref().0.local_addr().unwrap_or(UNKNOWN);
         let open = service.metrics.connection_opened();
-        let connection =
-            http::Connection { client, local_port, facts, service, listener, settings };
+        let connection = http::Connection { client, local, facts, service, listener, settings };
         Box::pin(async move {
             http::serve(stream, connection).await;
             drop(open);
@@ -155,6 +157,9 @@ async fn within<T>(
 ) -> Result<T, HandshakeFailure> {
     time::timeout_at(deadline, work).await.map_err(|_| HandshakeFailure::timeout())
 }
+
+/// The address of a socket whose peer has reset it.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 #[cfg(test)]
 mod tests {

@@ -30,8 +30,10 @@ use crate::runtime::running::RunningPool;
 use crate::runtime::socket::Bound;
 use crate::runtime::sources::Content;
 use crate::runtime::sources::content;
+use crate::service::Parts;
 use crate::service::Target;
 use crate::service::VirtualService;
+use crate::service::policy::Policy;
 use crate::telemetry::service_metrics::ServiceMetrics;
 use crate::tls::acceptor::Acceptor;
 use crate::tls::client;
@@ -336,8 +338,14 @@ impl Preparation<'_> {
                     continue;
                 }
             };
-            let target = self.target(config, pools);
-            let service = VirtualService::new(config, tls, target, self.metrics(name), log);
+            let parts = Parts {
+                tls,
+                target: self.target(config, pools),
+                policy: self.policy(config, pools),
+                metrics: self.metrics(name),
+                log,
+            };
+            let service = VirtualService::new(config, parts);
             services.insert(name.clone(), Arc::new(service));
         }
         services
@@ -354,6 +362,18 @@ impl Preparation<'_> {
                 Target::Pool(Arc::clone(&pools[name].pool))
             }
         }
+    }
+
+    fn policy(
+        &self,
+        config: &config::virtual_service::VirtualService,
+        pools: &BTreeMap<PoolName, RunningPool>,
+    ) -> Option<Box<Policy>> {
+        if config.policy.is_empty() {
+            return None;
+        }
+        let pools = pools.iter().map(|(name, pool)| (name.clone(), Arc::clone(&pool.pool)));
+        Policy::compile(&config.policy, &pools.collect(), BTreeMap::new())
     }
 
     fn metrics(&self, name: &VirtualServiceName) -> Arc<ServiceMetrics> {

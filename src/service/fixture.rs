@@ -7,7 +7,10 @@ use crate::certificate::Certificate;
 use crate::config::limits::Limits;
 use crate::config::timeouts::Timeouts;
 use crate::config::tls_profile::TlsProfile;
+use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
+use crate::config::virtual_service::HttpRedirect;
+use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::names::VirtualServiceName;
 use crate::service::Target;
@@ -33,7 +36,12 @@ pub fn service(name: &str, domains: &[&str]) -> VirtualService {
         parent,
         domains,
         tls: acceptor(Vec::new()),
+        mode: Mode::Http,
         target: Target::NoPool(NoPool::Close),
+        policy: None,
+        trusted_proxies: Box::default(),
+        forwarded: Forwarded::XForwarded,
+        http_redirect: HttpRedirect::default(),
         host_check: HostCheck::Strict,
         log: LogSink::off(),
         retirement: Retirement::new(),

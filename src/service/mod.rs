@@ -6,6 +6,7 @@
 pub mod fixture;
 pub mod host;
 pub mod listener;
+pub mod policy;
 pub mod retirement;
 pub mod settings;
 pub mod table;
@@ -13,13 +14,19 @@ pub mod table;
 use std::fmt;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::config;
+use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
+use crate::config::virtual_service::HttpRedirect;
+use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::Role;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
+use crate::service::policy::Policy;
 use crate::service::retirement::Retirement;
 use crate::telemetry::app_log::LogSink;
 use crate::telemetry::service_metrics::ServiceMetrics;
@@ -38,10 +45,20 @@ pub struct VirtualService {
     pub parent: Option<VirtualServiceName>,
     /// What a child owns; empty for a parent.
     pub domains: Vec<DomainPattern>,
+    /// What is done with a connection.
+    pub mode: Mode,
     /// The TLS side: profile, certificates, tickets.
     pub tls: Acceptor,
     /// Where requests go.
     pub target: Target,
+    /// What is done with requests beside passing them on; None: nothing.
+    pub policy: Option<Box<Policy>>,
+    /// Whose word about the client is believed.
+    pub trusted_proxies: Box<[IpNet]>,
+    /// Which fields tell the endpoint about the client.
+    pub forwarded: Forwarded,
+    /// What a plain HTTP request for one of the domains is answered with.
+    pub http_redirect: HttpRedirect,
     /// What happens to a host that is not this child's.
     pub host_check: HostCheck,
     /// Handles, registered once.
@@ -60,15 +77,25 @@ pub enum Target {
     Pool(Arc<Pool>),
 }
 
+/// What has been made for a service before it is put together.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its side of handshakes.
+    pub tls: Acceptor,
+    /// Its pool or answer.
+    pub target: Target,
+    /// Its policy, if it has one.
+    pub policy: Option<Box<Policy>>,
+    /// Its handles.
+    pub metrics: Arc<ServiceMetrics>,
+    /// Its log.
+    pub log: LogSink,
+}
+
 impl VirtualService {
     /// Compiles a service from its checked table and what has been made for it.
-    pub fn new(
-        config: &config::virtual_service::VirtualService,
-        tls: Acceptor,
-        target: Target,
-        metrics: Arc<ServiceMetrics>,
-        log: LogSink,
-    ) -> Self {
+    pub fn new(config: &config::virtual_service::VirtualService, parts: Parts) -> Self {
+        let Parts { tls, target, policy, metrics, log } = parts;
         let (parent, domains) = match &config.role {
             Role::Child { parent, domains } => (Some(parent.clone()), domains.clone()),
             Role::Parent { .. } => (None, Vec::new()),
@@ -77,8 +104,13 @@ impl VirtualService {
             name: config.name.clone(),
             parent,
             domains,
+            mode: config.mode,
             tls,
             target,
+            policy,
+            trusted_proxies: config.trusted_proxies.clone().into(),
+            forwarded: config.forwarded,
+            http_redirect: config.http_redirect.clone(),
             host_check: config.host_check,
             metrics,
             log,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-use crate::config::pool::Balance;
+use crate::config::balance::Balance;
 use crate::upstream::endpoint::Endpoint;
 
 /// Whose turn it is on a worker. Each worker takes turns by itself, so that workers share nothing.
@@ -37,7 +37,7 @@ impl Tried {
 /// that was not tried. `None` if all were.
 pub fn choose(
     endpoints: &[Arc<Endpoint>],
-    balance: Balance,
+    balance: &Balance,
     turn: &Turn,
     tried: Tried,
 ) -> Option<usize> {
@@ -52,7 +52,7 @@ pub fn choose(
     };
     let willing = in_turn().filter(|place| !endpoints[*place].is_refusing());
     match balance {
-        Balance::RoundRobin => first(willing),
+        Balance::RoundRobin | Balance::TwoChoices | Balance::ConsistentHash(_) => first(willing),
         // Of equally loaded endpoints, the one whose turn it is.
         Balance::LeastRequests => {
             willing.min_by_key(|place| endpoints[*place].in_flight.load(Ordering::Relaxed))

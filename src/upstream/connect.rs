@@ -47,6 +47,13 @@ impl Connecting {
             .unwrap_or(Err(UpstreamError::ConnectTimeout(self.connect_timeout)))
     }
 
+    /// The first half of [`open`](Self::open): a connection that nothing has been said on.
+    pub async fn dial(&self, address: &EndpointAddr) -> Result<TcpStream, UpstreamError> {
+        tokio::time::timeout(self.connect_timeout, dial(address))
+            .await
+            .unwrap_or(Err(UpstreamError::ConnectTimeout(self.connect_timeout)))
+    }
+
     async fn open_at_leisure(&self, endpoint: &Arc<Endpoint>) -> Result<Sender, UpstreamError> {
         let tcp = dial(&endpoint.address).await?;
         let Some(tls) = &self.tls else {
@@ -119,6 +126,7 @@ async fn run(connection: impl Future<Output = hyper::Result<()>>, endpoint: Weak
 async fn dial(address: &EndpointAddr) -> Result<TcpStream, UpstreamError> {
     let tcp = match address {
         EndpointAddr::Socket(address) => TcpStream::connect(address).await,
+        EndpointAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         EndpointAddr::Name(name, port) => {
             let addresses =
                 tokio::net::lookup_host((&**name, *port)).await.map_err(UpstreamError::Resolve)?;

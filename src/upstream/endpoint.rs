@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use hyper::client::conn::http1;
 use hyper::client::conn::http2;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::names::EndpointAddr;
@@ -161,6 +162,11 @@ impl Endpoint {
                 Err(error)
             }
         }
+    }
+
+    /// A TCP connection that nothing has been said on.
+    pub async fn dial(&self) -> Result<TcpStream, UpstreamError> {
+        self.connecting.dial(&self.address).await
     }
 
     /// Puts an unused connection on top of this worker's stack.

@@ -9,6 +9,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 
 use crate::upstream::Pool;
+use crate::upstream::Source;
 use crate::upstream::UpstreamBody;
 use crate::upstream::UpstreamError;
 use crate::upstream::body::Progress;
@@ -37,7 +38,8 @@ pub struct Trace {
 impl Pool {
     /// Sends a request and returns the response with its body still to be streamed.
     ///
-    /// The request needs a path and a valid Host field; hop-by-hop fields are gone already.
+    /// The request needs a path and a valid Host field; hop-by-hop fields are gone already. The
+    /// source is whom a hash, a sticky cookie or a PROXY header is about.
     ///
     /// # Errors
     ///
@@ -46,6 +48,7 @@ impl Pool {
     pub async fn forward(
         &self,
         outgoing: &mut Outgoing,
+        _source: Source<'_>,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let members = self.members.snapshot();

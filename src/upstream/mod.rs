@@ -12,12 +12,14 @@ pub mod error;
 pub mod forward;
 pub mod lease;
 pub mod outgoing;
+pub mod source;
+pub mod stream;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::config;
-use crate::config::pool::Balance;
+use crate::config::balance::Balance;
 use crate::live::Live;
 use crate::names::PoolName;
 use crate::per_worker::PerWorker;
@@ -35,6 +37,7 @@ pub use crate::upstream::error::Side;
 pub use crate::upstream::error::UpstreamError;
 pub use crate::upstream::forward::Trace;
 pub use crate::upstream::outgoing::Outgoing;
+pub use crate::upstream::source::Source;
 
 /// A pool. The services that use it hold it for as long as they live; a reload changes its members.
 pub struct Pool {
@@ -147,8 +150,8 @@ impl Members {
             && keeping(&self.config) == keeping(config)
     }
 
-    fn balance(&self) -> Balance {
-        self.config.balance
+    fn balance(&self) -> &Balance {
+        &self.config.balance
     }
 }
 

@@ -23,8 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::config::limits::Limits;
-use crate::config::pool::Balance;
-use crate::config::pool::PoolProtocol;
+use crate::config::pool::Endpoint;
 use crate::config::timeouts::Timeouts;
 use crate::config::tls_profile::Alpn;
 use crate::http::Connection;
@@ -101,20 +100,12 @@ impl Origin {
 
 /// A pool of these addresses with short limits.
 pub(super) fn pool_config(addresses: &[SocketAddr]) -> config::pool::Pool {
+    let endpoints = addresses
+        .iter()
+        .map(|address| Endpoint { address: EndpointAddr::Socket(*address), weight: 1 });
     config::pool::Pool {
-        name: "app".parse().expect("a name"),
-        endpoints: addresses
-            .iter()
-            .map(|address| config::pool::Endpoint { address: EndpointAddr::Socket(*address) })
-            .collect(),
-        balance: Balance::RoundRobin,
-        protocol: PoolProtocol::Auto,
-        tls: None,
-        connect_timeout: Duration::from_secs(5),
         first_byte_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(55),
-        idle_connections: 64,
-        retries: 1,
+        ..config::pool::Pool::new("app".parse().expect("a name"), endpoints.collect())
     }
 }
 
@@ -129,6 +120,7 @@ pub(super) fn settings() -> Settings {
             handshake: Duration::from_secs(15),
             request_head: Duration::from_secs(15),
             keep_alive: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(600),
             drain: Duration::from_secs(25),
         },
         limits: Limits {
@@ -181,7 +173,7 @@ impl Front {
         let parent: crate::names::VirtualServiceName = "front".parse().expect("a name");
         Connection {
             client: ClientAddr(SocketAddr::from(([192, 0, 2, 7], 40_000))),
-            local_port: 8443,
+            local: SocketAddr::from(([192, 0, 2, 1], 8443)),
             facts: Box::new(facts(self.alpn)),
             service: Arc::clone(&self.shop),
             listener: Arc::new(Listener::new(

@@ -1,0 +1,67 @@
+//! A connection of its own for a stream whose bytes are relayed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+
+use crate::upstream::Pool;
+use crate::upstream::Source;
+use crate::upstream::Trace;
+use crate::upstream::UpstreamError;
+use crate::upstream::choose::Tried;
+use crate::upstream::choose::choose;
+use crate::upstream::lease::InFlight;
+
+/// An open connection to an endpoint; it counts as in flight there for as long as it lives.
+#[derive(Debug)]
+pub struct Stream {
+    /// The bytes.
+    pub io: StreamIo,
+    _in_flight: InFlight,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub enum StreamIo {
+    /// Plain TCP: may be spliced.
+    Tcp(TcpStream),
+}
+
+impl Pool {
+    /// Chooses an endpoint and connects to it; another one is tried if that fails, at most `retries`
+    /// times.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's.
+    pub async fn open_stream(
+        &self,
+        _source: Source<'_>,
+        trace: &mut Trace,
+    ) -> Result<Stream, UpstreamError> {
+        let members = self.members.snapshot();
+        let (balance, turn) = (members.balance(), self.turn.mine());
+        let mut tried = Tried::default();
+        loop {
+            let Some(chosen) = choose(&members.endpoints, balance, turn, tried) else {
+                return Err(UpstreamError::NoEndpoint);
+            };
+            let endpoint = &members.endpoints[chosen];
+            trace.endpoint = Some(Arc::clone(endpoint));
+            let in_flight = InFlight::begin(endpoint);
+            let started = Instant::now();
+            let dialed = endpoint.dial().await;
+            trace.connect = Some(started.elapsed());
+            let error = match dialed {
+                Ok(tcp) => return Ok(Stream { io: StreamIo::Tcp(tcp), _in_flight: in_flight }),
+                Err(error) => error,
+            };
+            tried.add(chosen);
+            if trace.retries == members.config.retries {
+                return Err(error);
+            }
+            trace.retries += 1;
+        }
+    }
+}
