@@ -6,6 +6,7 @@
 pub mod fixture;
 pub mod host;
 pub mod listener;
+pub mod location;
 pub mod policy;
 pub mod retirement;
 pub mod settings;
