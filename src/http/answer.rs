@@ -38,11 +38,23 @@ pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
     response
 }
 
+/// There is nothing here.
+pub fn not_found() -> Response<Bytes> {
+    let mut response = fixed(StatusCode::NOT_FOUND, Bytes::from_static(b"404 Not Found\n"));
+    no_store(response.headers_mut());
+    response
+}
+
 /// A redirect. A location that is no field value is answered as the mistake that it is.
 pub fn redirect(status: StatusCode, location: &str) -> Response<Bytes> {
     let Ok(location) = HeaderValue::from_str(location) else {
         return fixed(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"no location\n"));
     };
+    redirect_to(status, location)
+}
+
+/// A redirect to a location that is a field value.
+pub fn redirect_to(status: StatusCode, location: HeaderValue) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);

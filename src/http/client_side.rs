@@ -105,7 +105,7 @@ impl ClientSide {
 
     /// Logs and counts what is not a request but deserves a line.
     pub fn incident(&self, incident: Incident<'_>) {
-        incident.record(self);
+        incident.record(self.service(), || self.facts());
     }
 
     fn render(&self, line: &mut JsonLine<'_>) {
@@ -136,7 +136,7 @@ impl ClientSide {
 }
 
 /// The address without the port; an IPv4 client of a dual-stack socket as IPv4.
-fn address_text(client: ClientAddr) -> String {
+pub(super) fn address_text(client: ClientAddr) -> String {
     match client.0.ip() {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| v6.to_string(), |v4| v4.to_string()),
         IpAddr::V4(v4) => v4.to_string(),

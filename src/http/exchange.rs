@@ -20,6 +20,7 @@ use crate::http::error::ForwardError;
 use crate::http::identity::Identity;
 use crate::service::Target;
 use crate::service::VirtualService;
+use crate::telemetry::app_log::JsonFragment;
 use crate::telemetry::app_log::JsonLine;
 use crate::telemetry::service_metrics::ActiveRequest;
 use crate::telemetry::service_metrics::Protocol;
@@ -181,7 +182,7 @@ impl Exchange {
 
     fn render(&self, line: &mut JsonLine<'_>, done: &RequestDone) {
         let service = self.service();
-        head(line, service, "http", &self.client);
+        head(line, service, "http", self.client.facts());
         line.str("http.request.method", self.method.as_str());
         let host = self.host.as_ref().and_then(admit::host);
         line.opt_str("server.address", host.as_ref().map(|host| host.name));
@@ -238,12 +239,11 @@ impl Drop for Exchange {
 }
 
 impl Incident<'_> {
-    /// Counts and logs it on the connection's service.
-    pub fn record(self, client: &ClientSide) {
-        let service = client.service();
+    /// Counts and logs it on the connection's service; `facts` is what its lines have in common.
+    pub fn record<'f>(self, service: &VirtualService, facts: impl FnOnce() -> &'f JsonFragment) {
         service.metrics.request_failed(self.reason());
         service.log.write(|line| {
-            head(line, service, "connection", client);
+            head(line, service, "connection", facts());
             if let Some(status) = self.status() {
                 line.u64("http.response.status_code", status);
             }
@@ -273,14 +273,19 @@ impl Incident<'_> {
 }
 
 /// What every line begins with.
-fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &str, client: &ClientSide) {
+pub(super) fn head(
+    line: &mut JsonLine<'_>,
+    service: &VirtualService,
+    event: &str,
+    facts: &JsonFragment,
+) {
     line.str("event", event);
     line.str("portcullis.virtual_service", service.name.as_str());
     line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
-    line.raw(client.facts());
+    line.raw(facts);
 }
 
-fn version_text(version: Version) -> &'static str {
+pub(super) fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -288,7 +293,7 @@ fn version_text(version: Version) -> &'static str {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -22,6 +22,7 @@ pub mod forward;
 pub mod http1;
 pub mod http2;
 pub mod identity;
+pub mod plain_line;
 pub mod redirect;
 
 #[cfg(test)]

@@ -25,8 +25,6 @@ pub struct Acceptance {
     pub listener: Arc<Listener>,
     /// TLS, or the plain redirect.
     pub purpose: Purpose,
-    /// Where the plain redirect sends its clients.
-    pub https_port: u16,
     /// One permit for each client connection of the process.
     pub connections: Arc<Semaphore>,
 }
@@ -94,9 +92,8 @@ fn begin(
             });
         }
         Purpose::Redirect => {
-            let https_port = acceptance.https_port;
             tokio::spawn(async move {
-                connection::serve_redirect(stream, listener, https_port).await;
+                connection::serve_plain(stream, client, listener).await;
                 drop(permit);
             });
         }

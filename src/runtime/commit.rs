@@ -21,6 +21,7 @@ use crate::runtime::socket::Bound;
 use crate::runtime::worker::Command;
 use crate::service::VirtualService;
 use crate::service::listener::Listener;
+use crate::service::location::Location;
 use crate::service::settings::Settings;
 use crate::service::table::Table;
 use crate::telemetry::listener_metrics::ListenerMetrics;
@@ -131,13 +132,12 @@ fn open_and_close(
     plan: &Plan,
     mut opened: Vec<(Socket, Bound)>,
 ) {
-    // A redirect needs to know the port that it redirects to.
+    // A plain listener needs to know the port that it sends clients to.
     opened.sort_by_key(|(socket, _)| socket.purpose == Purpose::Redirect);
     for (socket, bound) in opened {
         let acceptance = Arc::new(Acceptance {
             listener: Arc::clone(&running.listeners[&socket.parent]),
             purpose: socket.purpose,
-            https_port: https_port(running, &socket),
             connections: Arc::clone(&process.connections),
         });
         tracing::info!(
@@ -148,20 +148,25 @@ fn open_and_close(
             "listening"
         );
         running.sockets.insert(socket.clone(), bound.address);
+        tell_https_port(running, &socket.parent);
         for (worker, listener) in process.workers.iter().zip(bound.per_worker) {
             worker.tell(Command::Listen(socket.clone(), listener, Arc::clone(&acceptance)));
         }
     }
     for socket in &plan.sockets.removed {
         close(socket, running, process);
+        tell_https_port(running, &socket.parent);
     }
 }
 
-/// The port of the parent's first TLS socket, as it really is. TLS sockets are open by then.
-fn https_port(running: &Running, socket: &Socket) -> u16 {
-    let own = |open: &&Socket| open.parent == socket.parent && open.purpose == Purpose::Tls;
-    let tls = running.sockets.keys().find(own);
-    tls.map_or(DEFAULT_HTTPS_PORT, |open| running.sockets[open].port())
+/// Plain listeners send clients to the port of the parent's first TLS socket, as it really is.
+fn tell_https_port(running: &Running, parent: &VirtualServiceName) {
+    let Some(listener) = running.listeners.get(parent) else { return };
+    let tls = |open: &&Socket| open.parent == *parent && open.purpose == Purpose::Tls;
+    if let Some(open) = running.sockets.keys().find(tls) {
+        let port = running.sockets[open].port();
+        listener.same_host.replace(Arc::new(Location::same_host(port)));
+    }
 }
 
 /// Stops accepting on a socket; connections that it brought go on.
@@ -177,6 +182,3 @@ pub fn close(socket: &Socket, running: &mut Running, process: &Process) {
 /// then answered with `connection: close`. A client that keeps a connection busy uses it well within
 /// this; cutting it at once would lose the request that is just on its way.
 const RETIRE_GRACE: Duration = Duration::from_secs(10);
-
-/// What is left out of a URL.
-const DEFAULT_HTTPS_PORT: u16 = 443;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use crate::http;
-use crate::http::redirect::Redirect;
+use crate::http::redirect::PlainConnection;
 use crate::names::ClientAddr;
 use crate::runtime::farewell;
 use crate::runtime::handshake_failure::HandshakeFailure;
@@ -47,15 +47,12 @@ pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener
 }
 
 /// Serves one accepted connection of a plain listener: a redirect to HTTPS and nothing else.
-pub async fn serve_redirect(stream: TcpStream, listener: Arc<Listener>, https_port: u16) {
+pub async fn serve_plain(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
     let table = listener.table.snapshot();
-    let redirect = Redirect {
-        service: Arc::clone(table.parent()),
-        https_port,
-        settings: Arc::clone(&table.settings),
-    };
+    let (service, settings) = (Arc::clone(table.parent()), Arc::clone(&table.settings));
     drop(table);
-    Box::pin(http::redirect::serve(stream, redirect)).await;
+    let connection = PlainConnection { client, listener, service, settings };
+    Box::pin(http::redirect::serve(stream, connection)).await;
 }
 
 /// A connection that belongs to a virtual service from here on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::live::Live;
 use crate::names::VirtualServiceName;
+use crate::service::location::Location;
 use crate::service::table::Table;
 use crate::telemetry::listener_metrics::ListenerMetrics;
 
@@ -14,6 +15,9 @@ pub struct Listener {
     pub parent: VirtualServiceName,
     /// What a reload replaces.
     pub table: Live<Table>,
+    /// Where plain listeners send clients unless a service wants it otherwise: the port of TLS may
+    /// change with a reload.
+    pub same_host: Live<Location>,
     /// Counts accepted sockets, and what fails before a service is selected, on the parent.
     pub metrics: Arc<ListenerMetrics>,
 }
@@ -25,7 +29,8 @@ impl Listener {
         table: Arc<Table>,
         metrics: Arc<ListenerMetrics>,
     ) -> Self {
-        Self { parent, table: Live::new(table), metrics }
+        let same_host = Live::new(Arc::new(Location::same_host(HTTPS_PORT)));
+        Self { parent, table: Live::new(table), same_host, metrics }
     }
 }
 
@@ -34,3 +39,6 @@ impl fmt::Debug for Listener {
         f.debug_struct("Listener").field("parent", &self.parent).finish_non_exhaustive()
     }
 }
+
+/// Until the sockets are known.
+const HTTPS_PORT: u16 = 443;

@@ -68,6 +68,24 @@ impl Location {
         Ok(Self { text: text.into(), pieces: pieces.into(), kind })
     }
 
+    /// The same host, path and query over HTTPS at a port; the default one, 443, is left out.
+    pub fn same_host(port: u16) -> Self {
+        let text = match port {
+            443 => "https://{host}{uri}".to_owned(),
+            other => format!("https://{{host}}:{other}{{uri}}"),
+        };
+        let (scheme, name) = ("https://".len(), "{host}".len());
+        let after = scheme + name;
+        let end = text.len() - "{uri}".len();
+        let pieces = Box::new([
+            Piece::Literal(0..scheme),
+            Piece::Host,
+            Piece::Literal(after..end),
+            Piece::Uri,
+        ]);
+        Self { text: text.into(), pieces, kind: Kind::Absolute }
+    }
+
     /// The value of the field `location` for one request. Whatever the parts are, it is a field value,
     /// and on a host that the template or the request names.
     ///

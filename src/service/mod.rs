@@ -5,6 +5,7 @@
 #[cfg(test)]
 pub mod fixture;
 pub mod host;
+pub mod http_redirect;
 pub mod listener;
 pub mod location;
 pub mod policy;
@@ -20,13 +21,13 @@ use ipnet::IpNet;
 use crate::config;
 use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
-use crate::config::virtual_service::HttpRedirect;
 use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::Role;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
+use crate::service::http_redirect::HttpRedirect;
 use crate::service::policy::Policy;
 use crate::service::retirement::Retirement;
 use crate::telemetry::app_log::LogSink;
@@ -111,7 +112,7 @@ impl VirtualService {
             policy,
             trusted_proxies: config.trusted_proxies.clone().into(),
             forwarded: config.forwarded,
-            http_redirect: config.http_redirect.clone(),
+            http_redirect: HttpRedirect::compile(&config.http_redirect),
             host_check: config.host_check,
             metrics,
             log,

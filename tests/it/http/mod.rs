@@ -3,6 +3,7 @@
 mod fields;
 mod nginx;
 mod pools;
+mod redirects;
 mod streaming;
 mod troubles;
 

@@ -1,4 +1,4 @@
-//! Pools with several endpoints, and the plain listener that redirects.
+//! Pools with several endpoints.
 
 use hyper::Method;
 
@@ -90,25 +90,6 @@ async fn an_idle_connection_that_died_does_not_fail_a_request() {
     // Anything that takes a moment: the news is older than the next request.
     street.proxy.ask("/metrics").await;
     assert_eq!(http.post("/echo", "once").await.text(), "once");
-}
-
-/// PX-4
-#[tokio::test]
-async fn the_plain_listener_redirects_to_https() {
-    let street = TwoSites::start().await;
-    let plain = "[virtual_service.edge]\nredirect_http = [\"127.0.0.1:0\"]";
-    street.site.configure(&street.toml("").replace("[virtual_service.edge]", plain));
-    street.proxy.reload().await;
-    let address = street.proxy.listening("redirect", "edge")[0];
-    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-    let mut http = crate::kit::Http::http1(tcp, "shop.test:80", None).await;
-    let reply = http.get("/path?query=1").await;
-    assert!([301, 302, 307, 308].contains(&reply.status.as_u16()), "{reply:?}");
-    let location = reply.header("location");
-    let port = street.proxy.address("edge").port();
-    let expected = format!("https://shop.test:{port}/path?query=1");
-    assert!(location == expected || location == "https://shop.test/path?query=1", "{location}");
-    assert!(street.shop.seen().is_empty());
 }
 
 struct Three {
