@@ -4,6 +4,7 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +19,9 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
+
+use crate::http::interim;
+use crate::upstream::Interims;
 
 /// Times are microseconds since the connection reached HTTP; 0 means "not now".
 ///
@@ -37,6 +41,8 @@ pub struct Activity {
     blocked_since: AtomicU64,
     /// A request body was left unread: closing must not turn into a reset.
     unread: AtomicBool,
+    /// Interim responses of the request under way, on an HTTP/1.1 connection.
+    interims: OnceLock<Arc<Interims>>,
 }
 
 impl Activity {
@@ -51,6 +57,7 @@ impl Activity {
             unflushed: AtomicBool::new(false),
             blocked_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
+            interims: OnceLock::new(),
         }
     }
 
@@ -124,6 +131,11 @@ impl Activity {
         }
     }
 
+    /// Interim responses of the request under way: written by [`Watched`], for HTTP/1.1 alone.
+    pub fn interims(&self) -> &Arc<Interims> {
+        self.interims.get_or_init(Arc::default)
+    }
+
     fn wrote<T>(&self, written: &Poll<T>) {
         self.unflushed.store(true, Ordering::Relaxed);
         self.blocked(written.is_pending());
@@ -157,18 +169,35 @@ pub struct Watched<IO> {
     io: IO,
     /// Bytes that were read already.
     first: Bytes,
+    /// An interim response of which the client has not taken all yet.
+    interim: Bytes,
     activity: Arc<Activity>,
 }
 
 impl<IO> Watched<IO> {
     /// Watches `io`, of which the bytes `first` were read already.
     pub fn new(io: IO, first: Bytes, activity: Arc<Activity>) -> Self {
-        Self { io, first, activity }
+        Self { io, first, interim: Bytes::new(), activity }
     }
 
     /// The stream, and what was read already and is still to be looked at.
     pub fn into_parts(self) -> (IO, Bytes) {
         (self.io, self.first)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Watched<IO> {
+    /// What was begun is written to its end before anything else is.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let written = Pin::new(&mut self.io).poll_write(cx, &self.interim);
+            self.activity.wrote(&written);
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.interim.advance(count),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -203,6 +232,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.activity.wrote(&written);
         written
@@ -213,6 +243,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.activity.wrote(&written);
         written
@@ -223,6 +254,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes at the end of each turn, and only when it has written all that it has: between
+        // the messages, or waiting for a response. The request is over once that is there.
+        if let Some(interims) = self.activity.interims.get()
+            && self.interim.is_empty()
+        {
+            self.interim = interim::render(&interims.take());
+        }
+        ready!(self.poll_interim(cx))?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.activity.flushed(&flushed);
         flushed

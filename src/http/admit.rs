@@ -20,6 +20,7 @@ pub fn admit<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
         return Err(Rejection::Method);
     }
     check_transfer_coding(request.headers())?;
+    check_length(request)?;
     let host = match request.version() {
         Version::HTTP_2 => host_of_http2(request)?,
         _ => host_of_http1(request)?,
@@ -96,6 +97,19 @@ fn check_transfer_coding(fields: &HeaderMap) -> Result<(), Rejection> {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(_), _) => Err(Rejection::TransferCoding),
+    }
+}
+
+/// HTTP/1.1 with two lengths is refused or made one by hyper; h2 looks at the first one alone, and an
+/// endpoint might look at the last (RFC 9113, section 8.1.1).
+fn check_length<B>(request: &Request<B>) -> Result<(), Rejection> {
+    if request.version() != Version::HTTP_2 {
+        return Ok(());
+    }
+    let mut lengths = request.headers().get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err(Rejection::Length),
+        _ => Ok(()),
     }
 }
 
@@ -196,6 +210,13 @@ mod tests {
         let twice = [host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(http1("/", &twice), Err(Rejection::TransferCoding));
         assert!(http1("/", &[host, ("transfer-encoding", "Chunked")]).is_ok());
+    }
+
+    #[test]
+    fn two_lengths_over_http2_are_refused() {
+        let lengths = [("content-length", "4"), ("content-length", "5")];
+        let refused = admit(&mut request(Version::HTTP_2, "https://a.example.com/", &lengths));
+        assert_eq!(refused, Err(Rejection::Length));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use http_body::Frame;
 use http_body::SizeHint;
 
 use crate::http::exchange::Exchange;
+use crate::upstream::BodyError;
 use crate::upstream::UpstreamBody;
 
 /// What a client is sent.
@@ -50,12 +51,12 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.content {
             Content::Own(text) if text.is_empty() => None,
             Content::Own(text) => Some(Ok(Frame::data(std::mem::take(text)))),
@@ -68,7 +69,7 @@ impl Body for ResponseBody {
                     self.exchange.response_ended();
                 }
             }
-            Some(Err(_)) => self.exchange.failed("upstream_truncated"),
+            Some(Err(error)) => self.exchange.failed(error.reason()),
             None => self.exchange.response_ended(),
         }
         Poll::Ready(frame)

@@ -32,6 +32,9 @@ pub enum Rejection {
     /// Host says something else than the target.
     #[error("Host and the request's target name different hosts")]
     HostConflict,
+    /// More than one length of one body.
+    #[error("a request has one length")]
+    Length,
     /// CONNECT or TRACE.
     #[error("this method is not served")]
     Method,
@@ -51,6 +54,7 @@ impl ForwardError {
             Self::NoPool => "no_pool",
             Self::Rejected(Rejection::Host) => "bad_host",
             Self::Rejected(Rejection::HostConflict) => "host_conflict",
+            Self::Rejected(Rejection::Length) => "bad_length",
             Self::Rejected(Rejection::Method) => "method_not_allowed",
             Self::Rejected(Rejection::Target) => "bad_target",
             Self::Rejected(Rejection::TransferCoding) => "bad_transfer_coding",
@@ -67,6 +71,7 @@ impl ForwardError {
             Self::Rejected(
                 Rejection::Host
                 | Rejection::HostConflict
+                | Rejection::Length
                 | Rejection::Target
                 | Rejection::TransferCoding,
             ) => StatusCode::BAD_REQUEST,

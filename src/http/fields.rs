@@ -37,6 +37,12 @@ pub fn prepare_response(fields: &mut HeaderMap) {
     remove_hop_by_hop(fields);
 }
 
+/// Prepares the fields of an interim response (1xx): it has no body whose length could be said.
+pub fn prepare_interim(fields: &mut HeaderMap) {
+    fields.remove(header::CONTENT_LENGTH);
+    remove_hop_by_hop(fields);
+}
+
 /// RFC 9110, section 7.6.1.
 fn remove_hop_by_hop(fields: &mut HeaderMap) {
     if let Some(connection) = fields.remove(header::CONNECTION) {

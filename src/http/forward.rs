@@ -1,6 +1,5 @@
 //! The recipe: one request, from its head to the head of its response.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,6 @@ use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
-use hyper::body::Incoming;
 
 use crate::config::virtual_service::NoPool;
 use crate::http::admit;
@@ -25,6 +23,7 @@ use crate::http::identity::Identity;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::host::Owner;
+use crate::upstream::Hearing;
 use crate::upstream::Outgoing;
 use crate::upstream::RequestBody;
 use crate::upstream::UpstreamBody;
@@ -32,10 +31,12 @@ use crate::upstream::UpstreamBody;
 /// Serves one request; whatever happens, there is a response.
 pub async fn respond(
     client: Arc<ClientSide>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+    request: Request<RequestBody>,
+    hearing: Option<Hearing>,
+) -> Response<ResponseBody> {
     let mut exchange = Exchange::begin(Arc::clone(&client), &request);
-    let mut outgoing = Outgoing::new(request.map(RequestBody::new));
+    let mut outgoing = Outgoing::new(request);
+    outgoing.hearing = hearing;
     let (error, mut response) = match route(&client, &mut outgoing, &mut exchange).await {
         Ok(Routed::Upstream(response)) => {
             exchange.answered(response.status().as_u16());
@@ -56,7 +57,7 @@ pub async fn respond(
     if client.is_http1() && (closes || client.service().retirement.is_retired()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
 enum Routed {

@@ -1,24 +1,25 @@
-//! HTTP/2 with a client: hyper and h2 read and write, this file says when it is enough.
+//! HTTP/2 with a client: h2 reads and writes, this file says when it is enough.
+//!
+//! On h2 itself and not through hyper, whose server sends no interim responses. What is done with each
+//! stream is in [`stream`](crate::http::stream).
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioIo;
+use h2::server;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
 use crate::http::activity::Watched;
 use crate::http::client_side::ClientSide;
 use crate::http::clock::Clock;
-use crate::http::forward;
 use crate::http::http1::WRITE_STALL;
+use crate::http::stream;
 use crate::service::settings::Settings;
 
 /// How a connection ended.
@@ -39,15 +40,9 @@ pub async fn serve<IO>(io: IO, client: &Arc<ClientSide>) -> Finish
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let on_request = {
-        let client = Arc::clone(client);
-        move |request| forward::respond(Arc::clone(&client), request)
-    };
     let watched = Watched::new(io, Bytes::new(), Arc::clone(client.activity()));
     // Boxed: it is large, and the caller's future also holds what comes before it.
-    let mut connection = Box::pin(
-        builder(client.settings()).serve_connection(TokioIo::new(watched), service_fn(on_request)),
-    );
+    let mut connection = Box::new(Connection::new(watched, client.settings()));
     let retirement = &client.service().retirement;
     let mut retired = std::pin::pin!(retirement.retired());
     let mut bell_is_heard = false;
@@ -55,7 +50,7 @@ where
     let mut leaving_since = None;
     std::future::poll_fn(|cx| {
         loop {
-            if connection.as_mut().poll(cx).is_ready() {
+            if connection.poll_streams(cx, client).is_ready() {
                 return Poll::Ready(Finish::Closed);
             }
             if !bell_is_heard {
@@ -71,7 +66,7 @@ where
             match leaving_since {
                 None if is_due || retirement.is_retired() => {
                     leaving_since = Some(client.activity().now());
-                    Pin::as_mut(&mut connection).graceful_shutdown();
+                    connection.leave();
                 }
                 Some(_) if is_due => return Poll::Ready(Finish::Closed),
                 _ => return Poll::Pending,
@@ -96,17 +91,66 @@ fn next(client: &ClientSide, leaving_since: Option<u64>) -> Option<u64> {
     })
 }
 
-fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
+/// The preface and settings, then streams.
+enum Connection<IO> {
+    Shaking { handshake: server::Handshake<IO, Bytes>, leaves: bool },
+    Serving(server::Connection<IO, Bytes>),
+}
+
+impl<IO> Connection<IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    fn new(io: IO, settings: &Settings) -> Self {
+        Self::Shaking { handshake: builder(settings).handshake(io), leaves: false }
+    }
+
+    /// Reads, writes, and gives each stream that is opened a task of its own. Ready when the connection
+    /// has ended, well or not: the streams' tasks see that by themselves.
+    fn poll_streams(&mut self, cx: &mut Context<'_>, client: &Arc<ClientSide>) -> Poll<()> {
+        loop {
+            match self {
+                Self::Shaking { handshake, leaves } => match Pin::new(handshake).poll(cx) {
+                    Poll::Ready(Ok(mut connection)) => {
+                        if *leaves {
+                            connection.graceful_shutdown();
+                        }
+                        *self = Self::Serving(connection);
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Self::Serving(connection) => match connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, reply)))) => {
+                        tokio::spawn(stream::serve(Arc::clone(client), request, reply));
+                    }
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Says GOAWAY.
+    fn leave(&mut self) {
+        match self {
+            Self::Shaking { leaves, .. } => *leaves = true,
+            Self::Serving(connection) => connection.graceful_shutdown(),
+        }
+    }
+}
+
+fn builder(settings: &Settings) -> server::Builder {
     let limits = &settings.limits;
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.request_head).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(LOCAL_RESETS)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .max_local_error_reset_streams(Some(LOCAL_RESETS))
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER);
     builder
 }
 

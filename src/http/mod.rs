@@ -1,13 +1,15 @@
 //! One HTTP connection of a client, and each of its requests on its way to a pool and back.
 //!
-//! In the order a request travels: [`http1`] or [`http2`] read it, [`forward`] is the recipe,
+//! In the order a request travels: [`http1`] or [`http2`] and [`stream`] read it, [`forward`] is the recipe,
 //! [`admit`] refuses what is no proper request, [`fields`] edits the head, the pool sends it,
 //! [`body`] streams what comes back, and [`exchange`] writes metrics and one log line when it is
 //! dropped. What the proxy answers by itself is in [`answer`]. Must not know sockets or the
 //! configuration's text.
 //!
-//! Responses with a 1xx status of endpoints are dropped, except that `100 Continue` is sent to the
-//! client by the proxy itself as soon as the endpoint's connection asks for the body.
+//! `100 Continue` is sent to the client by the proxy itself, as soon as the endpoint's connection asks
+//! for the body. Other responses with a 1xx status of HTTP/1.1 endpoints, Early Hints above all, are
+//! passed on ([`interim`]) as long as no final response has begun; those of HTTP/2 endpoints are
+//! dropped, because hyper's client does not tell of them.
 
 pub mod activity;
 pub mod admit;
@@ -15,6 +17,7 @@ pub mod answer;
 pub mod body;
 pub mod client_side;
 pub mod clock;
+pub mod date;
 pub mod error;
 pub mod exchange;
 pub mod fields;
@@ -22,21 +25,29 @@ pub mod forward;
 pub mod http1;
 pub mod http2;
 pub mod identity;
+pub mod interim;
 pub mod plain_line;
 pub mod redirect;
+pub mod stream;
 
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::Request;
+use http::Response;
+use http::Version;
+use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::tls_profile::Alpn;
 use crate::config::virtual_service::NoPool;
+use crate::http::body::ResponseBody;
 use crate::http::client_side::ClientSide;
 use crate::http::exchange::Incident;
 use crate::http::http1::Finish;
@@ -46,6 +57,8 @@ use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::settings::Settings;
 use crate::tls::facts::TlsFacts;
+use crate::upstream::ClientBody;
+use crate::upstream::RequestBody;
 
 /// A client connection after its handshake: what HTTP needs to know about it.
 #[derive(Debug)]
@@ -84,7 +97,7 @@ where
         Alpn::Http1 => {
             let on_request = {
                 let client = Arc::clone(&client);
-                move |request| forward::respond(Arc::clone(&client), request)
+                move |request| respond_http1(Arc::clone(&client), request)
             };
             let service = client.service();
             let bounds = http1::Bounds {
@@ -105,4 +118,17 @@ where
             }
         }
     }
+}
+
+/// A request over HTTP/1.1. Clients of HTTP/1.0 know no interim responses (RFC 9110, section 15.2).
+async fn respond_http1(
+    client: Arc<ClientSide>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let interims = Arc::clone(client.activity().interims());
+    let hearing = (request.version() == Version::HTTP_11).then(|| interims.begin());
+    let request = request.map(|body| RequestBody::new(ClientBody::Http1(body)));
+    let response = forward::respond(client, request, hearing).await;
+    interims.end();
+    Ok(response)
 }

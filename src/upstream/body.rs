@@ -16,6 +16,8 @@ use http_body::Frame;
 use http_body::SizeHint;
 use hyper::body::Incoming;
 
+use crate::upstream::client_body::ClientBody;
+use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
 
 /// The body of a request on its way to an endpoint.
@@ -26,7 +28,7 @@ pub enum RequestBody {
     /// What the client sends.
     Streamed {
         /// The client's stream.
-        incoming: Incoming,
+        incoming: ClientBody,
         /// Counts what passes.
         progress: Arc<Progress>,
     },
@@ -53,7 +55,7 @@ pub struct UpstreamBody {
 
 impl RequestBody {
     /// The client's body, or `Empty` if it is known to be.
-    pub fn new(incoming: Incoming) -> Self {
+    pub fn new(incoming: ClientBody) -> Self {
         if incoming.is_end_stream() {
             Self::Empty
         } else {
@@ -96,7 +98,7 @@ impl Progress {
         self.ended.load(Ordering::Relaxed)
     }
 
-    fn count(&self, frame: &Frame<Bytes>, incoming: &Incoming) {
+    fn count(&self, frame: &Frame<Bytes>, incoming: &ClientBody) {
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.frames.fetch_add(1, Ordering::Relaxed);
@@ -108,12 +110,12 @@ impl Progress {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Streamed { incoming, progress } => {
@@ -154,6 +156,11 @@ impl UpstreamBody {
         body
     }
 
+    fn is_cancelled(&self) -> bool {
+        let is_http2 = self.lease.as_ref().is_some_and(Lease::is_http2);
+        is_http2 && !self.incoming.is_end_stream()
+    }
+
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
@@ -163,13 +170,19 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let frame = match frame {
+            // hyper takes a stream that its endpoint cancels for one that has ended.
+            None if self.is_cancelled() => Some(Err(BodyError::Cancelled)),
+            Some(frame) => Some(frame.map_err(BodyError::Connection)),
+            None => None,
+        };
         match &frame {
             // Nothing follows trailers, and whoever writes them does not ask again.
             Some(Ok(frame)) if frame.is_trailers() || self.incoming.is_end_stream() => {

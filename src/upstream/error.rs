@@ -31,6 +31,9 @@ pub enum UpstreamError {
     /// What came is not an HTTP response, or its head is too large.
     #[error("the response is malformed: {0}")]
     InvalidResponse(#[source] hyper::Error),
+    /// More interim responses (1xx) than anybody can mean.
+    #[error("the endpoint floods with interim responses")]
+    InterimFlood,
     /// The pool has no endpoint that was not tried.
     #[error("the pool has no endpoint")]
     NoEndpoint,
@@ -49,6 +52,33 @@ pub enum UpstreamError {
     /// A switch of protocols that nobody asked for (101).
     #[error("the endpoint switched protocols without being asked")]
     UnaskedSwitch,
+}
+
+/// Why a body broke off.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// An endpoint reset a stream before its end, with a reason that sounds like one.
+    #[error("the endpoint cancelled its response")]
+    Cancelled,
+    /// The connection that it came over, or what came over it.
+    #[error(transparent)]
+    Connection(hyper::Error),
+    /// The endpoint was silent for too long in the middle of a response.
+    #[error("nothing of the response for {0:?}")]
+    Silent(Duration),
+    /// The client's stream.
+    #[error(transparent)]
+    Stream(h2::Error),
+}
+
+impl BodyError {
+    /// One stable word for a response that broke off: metric label and log field.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "response_body_timeout",
+            Self::Cancelled | Self::Connection(_) | Self::Stream(_) => "upstream_truncated",
+        }
+    }
 }
 
 /// Whose doing a failure is.
@@ -76,6 +106,7 @@ impl UpstreamError {
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
             Self::InvalidResponse(_) => "invalid_response",
+            Self::InterimFlood => "interim_flood",
             Self::NoEndpoint => "no_endpoint",
             Self::Protocol(_) => "upstream_protocol",
             Self::Resolve(_) => "resolve_failed",
@@ -94,6 +125,7 @@ impl UpstreamError {
             Self::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
             Self::Closed(_)
             | Self::Connect(_)
+            | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::Protocol(_)
             | Self::Resolve(_)
@@ -112,6 +144,7 @@ impl UpstreamError {
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::FirstByteTimeout(_)
+            | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::Protocol(_)
             | Self::Resolve(_)
@@ -135,6 +168,7 @@ impl UpstreamError {
             | Self::ClientBodyTimeout(_)
             | Self::Closed(_)
             | Self::FirstByteTimeout(_)
+            | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::UnaskedSwitch => false,
         }

@@ -1,6 +1,8 @@
 //! A request to a pool: choose, send, and try again where that is safe.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -132,10 +134,17 @@ async fn first_byte(
 ) -> Result<Response<Incoming>, UpstreamError> {
     let started = Instant::now();
     let progress = outgoing.request().and_then(|request| request.body().progress());
+    let hearing = outgoing.hearing.clone();
     let mut sending = std::pin::pin!(sender.send(outgoing));
     let mut mark = 0;
     loop {
-        if let Ok(sent) = tokio::time::timeout(timeout, sending.as_mut()).await {
+        let hearing_all = std::future::poll_fn(|cx| {
+            if hearing.as_ref().is_some_and(|hearing| hearing.is_flood(cx)) {
+                return Poll::Ready(Err(UpstreamError::InterimFlood));
+            }
+            sending.as_mut().poll(cx)
+        });
+        if let Ok(sent) = tokio::time::timeout(timeout, hearing_all).await {
             if sent.is_ok() {
                 trace.first_byte = Some(started.elapsed());
             }

@@ -51,7 +51,14 @@ impl Sender {
                 Self::Http2(_) => adapt::for_http2(request)?,
             }
         }
-        let request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
+        let hearing = outgoing.hearing.clone();
+        let mut request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
+        // hyper tells of the interim responses of HTTP/1.1 endpoints alone.
+        if let (Self::Http1(_), Some(hearing)) = (&*self, hearing) {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                hearing.tell(interim.status(), interim.headers());
+            });
+        }
         let sent = match self {
             Self::Http1(sender) => sender.try_send_request(request).await,
             Self::Http2(sender) => sender.try_send_request(request).await,
@@ -81,6 +88,11 @@ impl Lease {
     /// A connection that carries a response.
     pub fn new(sender: Sender, in_flight: InFlight) -> Self {
         Self { sender, in_flight }
+    }
+
+    /// Whether it is one of many streams.
+    pub fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
     }
 
     /// The response has ended cleanly: the next request may have the connection.

@@ -6,10 +6,12 @@
 pub mod adapt;
 pub mod body;
 pub mod choose;
+pub mod client_body;
 pub mod connect;
 pub mod endpoint;
 pub mod error;
 pub mod forward;
+pub mod interim;
 pub mod lease;
 pub mod outgoing;
 pub mod source;
@@ -33,9 +35,14 @@ use crate::upstream::endpoint::Keeping;
 
 pub use crate::upstream::body::RequestBody;
 pub use crate::upstream::body::UpstreamBody;
+pub use crate::upstream::client_body::ClientBody;
+pub use crate::upstream::client_body::StreamBody;
+pub use crate::upstream::error::BodyError;
 pub use crate::upstream::error::Side;
 pub use crate::upstream::error::UpstreamError;
 pub use crate::upstream::forward::Trace;
+pub use crate::upstream::interim::Hearing;
+pub use crate::upstream::interim::Interims;
 pub use crate::upstream::outgoing::Outgoing;
 pub use crate::upstream::source::Source;
 

@@ -3,6 +3,7 @@
 use http::Request;
 
 use crate::upstream::body::RequestBody;
+use crate::upstream::interim::Hearing;
 
 /// A request in one place: the futures that it passes through hold a reference to it, where each would
 /// otherwise hold a copy of its 272 bytes, or two.
@@ -12,12 +13,14 @@ pub struct Outgoing {
     request: Option<Request<RequestBody>>,
     /// The same request once more, if it may be sent twice.
     copy: Option<Request<RequestBody>>,
+    /// Who is told of interim responses; `None` if nobody could be.
+    pub hearing: Option<Hearing>,
 }
 
 impl Outgoing {
     /// A request that was not sent yet.
     pub fn new(request: Request<RequestBody>) -> Self {
-        Self { request: Some(request), copy: None }
+        Self { request: Some(request), copy: None, hearing: None }
     }
 
     /// The request, unless it is gone.

@@ -1,0 +1,191 @@
+//! One HTTP/2 stream of a client: its request to the recipe, its response back, and the end of both
+//! when the client resets it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::RecvStream;
+use h2::SendStream;
+use h2::server::SendResponse;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::header;
+use http_body::Body;
+use http_body::Frame;
+
+use crate::http::body::ResponseBody;
+use crate::http::client_side::ClientSide;
+use crate::http::date;
+use crate::http::fields;
+use crate::http::forward;
+use crate::upstream::BodyError;
+use crate::upstream::ClientBody;
+use crate::upstream::Hearing;
+use crate::upstream::Interims;
+use crate::upstream::RequestBody;
+use crate::upstream::StreamBody;
+
+/// Serves a stream to its end. What is left of a request that was answered early is refused by h2 with
+/// `NO_ERROR` (RFC 9113, section 8.1) when its body is dropped.
+pub async fn serve(
+    client: Arc<ClientSide>,
+    request: Request<RecvStream>,
+    mut reply: SendResponse<Bytes>,
+) {
+    let is_head = *request.method() == Method::HEAD;
+    let interims = Arc::new(Interims::default());
+    let hearing = interims.begin();
+    let request = receive(request, &hearing);
+    let response = {
+        let mut responding = std::pin::pin!(forward::respond(client, request, Some(hearing)));
+        std::future::poll_fn(|cx| {
+            let response = responding.as_mut().poll(cx);
+            for interim in interims.take() {
+                send_interim(&mut reply, interim);
+            }
+            match response {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                // A reset drops the exchange, and with it what goes on at the endpoint.
+                Poll::Pending => reply.poll_reset(cx).map(|_| None),
+            }
+        })
+        .await
+    };
+    let Some(response) = response else { return };
+    let (mut head, body) = response.into_parts();
+    head.headers.entry(header::DATE).or_insert_with(date::now);
+    let is_empty = body.is_end_stream();
+    if (!is_empty || is_head)
+        && let Some(length) = body.size_hint().exact()
+        && length > 0
+    {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    let ends = is_empty || is_head;
+    match reply.send_response(Response::from_parts(head, ()), ends) {
+        Ok(_) if ends => {}
+        // An error means that the stream is gone, or that the configuration added a field that HTTP/2
+        // does not know.
+        Err(_) => reply.send_reset(Reason::INTERNAL_ERROR),
+        Ok(to) => Pipe { to, body, waiting: None }.await,
+    }
+}
+
+/// The request with its body; a body that is known to be empty lets go of the stream's receiving half.
+fn receive(request: Request<RecvStream>, hearing: &Hearing) -> Request<RequestBody> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(number);
+    let asks = request.headers().contains_key(header::EXPECT) && expects(request.headers());
+    let asks = asks.then(|| hearing.clone());
+    request.map(|stream| RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks))))
+}
+
+fn expects(fields: &HeaderMap) -> bool {
+    fields.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+fn send_interim(reply: &mut SendResponse<Bytes>, mut interim: Response<()>) {
+    fields::prepare_interim(interim.headers_mut());
+    // Nobody misses one that cannot be sent.
+    drop(reply.send_informational(interim));
+}
+
+/// A body on its way into a stream, no faster than the client takes it.
+struct Pipe {
+    to: SendStream<Bytes>,
+    body: ResponseBody,
+    /// A piece for which the client has no room yet, and whether it is the last one.
+    waiting: Option<(Bytes, bool)>,
+}
+
+impl Future for Pipe {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            if this.to.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let done = match this.waiting {
+                Some(_) => ready!(this.poll_send(cx)),
+                None => match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                    Some(Ok(frame)) => this.begin(frame),
+                    Some(Err(error)) => this.break_off(&error),
+                    None => this.send(Bytes::new(), true),
+                },
+            };
+            if done == Done::Yes {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// Whether a stream needs to be polled again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Done {
+    Yes,
+    NotYet,
+}
+
+impl Pipe {
+    fn begin(&mut self, frame: Frame<Bytes>) -> Done {
+        match frame.into_data() {
+            Ok(data) => {
+                let is_last = self.body.is_end_stream();
+                if data.is_empty() {
+                    return self.send(data, is_last);
+                }
+                // As little as possible: room for a piece of the whole connection's window is not to
+                // be taken by a stream that waits for its own. h2 asks for more in `send_data`.
+                self.to.reserve_capacity(1);
+                self.waiting = Some((data, is_last));
+                Done::NotYet
+            }
+            Err(frame) => {
+                let Ok(trailers) = frame.into_trailers() else { return Done::NotYet };
+                self.to.reserve_capacity(0);
+                // An error means that the stream is gone.
+                drop(self.to.send_trailers(trailers));
+                Done::Yes
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        while self.to.capacity() == 0 {
+            match ready!(self.to.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Done::Yes),
+            }
+        }
+        let Some((data, is_last)) = self.waiting.take() else { return Poll::Ready(Done::NotYet) };
+        Poll::Ready(self.send(data, is_last))
+    }
+
+    fn send(&mut self, data: Bytes, is_last: bool) -> Done {
+        match self.to.send_data(data, is_last) {
+            Ok(()) if !is_last => Done::NotYet,
+            Ok(()) | Err(_) => Done::Yes,
+        }
+    }
+
+    /// The client must not take what it has for all.
+    fn break_off(&mut self, _: &BodyError) -> Done {
+        self.to.send_reset(Reason::INTERNAL_ERROR);
+        Done::Yes
+    }
+}

@@ -1,0 +1,99 @@
+//! What a client sends after the head of its request, over either protocol.
+
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+
+use crate::upstream::error::BodyError;
+use crate::upstream::interim::Hearing;
+
+/// A body that comes over a client's connection.
+#[derive(Debug)]
+pub enum ClientBody {
+    /// HTTP/1.1; hyper sends `100 Continue` when it is first polled.
+    Http1(Incoming),
+    /// HTTP/2.
+    Http2(StreamBody),
+}
+
+/// The body of one stream. Room is given back to the client with each piece that is taken.
+#[derive(Debug)]
+pub struct StreamBody {
+    stream: RecvStream,
+    /// What is still to come of a body whose length was said; h2 refuses more and less.
+    left: Option<u64>,
+    has_data_ended: bool,
+    /// The client waits for `100 Continue`.
+    asks: Option<Hearing>,
+}
+
+impl StreamBody {
+    /// The body of a request. `length` is what its Content-Length says; `asks` is told when the body is
+    /// wanted.
+    pub fn new(stream: RecvStream, length: Option<u64>, asks: Option<Hearing>) -> Self {
+        Self { stream, left: length, has_data_ended: false, asks }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(hearing) = self.asks.take() {
+            hearing.go_on();
+        }
+        if !self.has_data_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Fails for a stream that is gone, of which there is nothing to give back.
+                    drop(self.stream.flow_control().release_capacity(data.len()));
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                // A client that cancels has not sent a whole body, whatever its reason is called.
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.has_data_ended = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx))?;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Http1(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map_err(BodyError::Connection)
+            }
+            Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Stream),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(body) => body.stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
