@@ -89,6 +89,7 @@ pub mod key;
 pub mod live;
 pub mod names;
 pub mod per_worker;
+pub mod proxy_protocol;
 pub mod runtime;
 pub mod service;
 pub mod telemetry;

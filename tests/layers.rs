@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// From the ground up. Modules of one storey do not see each other.
 const STOREYS: &[&[&str]] = &[
-    &["names", "live", "per_worker"],
+    &["names", "live", "per_worker", "proxy_protocol"],
     &["config"],
     &["key", "telemetry"],
     &["certificate"],

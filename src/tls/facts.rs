@@ -53,16 +53,22 @@ pub struct TlsFacts {
 pub struct ClientCertificateFacts {
     /// The distinguished name (RFC 4514).
     pub subject: Box<str>,
+    /// The first common name of the subject.
+    pub common_name: Option<Box<str>>,
     /// Of the certificate's DER.
     pub fingerprint: Fingerprint,
 }
 
 impl ClientCertificateFacts {
     fn of(certificate: &CertificateDer<'_>) -> Self {
-        let subject = parse_x509_certificate(certificate)
-            .map(|(_, parsed)| parsed.subject().to_string().into())
-            .unwrap_or_default();
-        Self { subject, fingerprint: Fingerprint::of(certificate) }
+        let parsed = parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed);
+        let subject = parsed.as_ref().map(|parsed| parsed.subject());
+        let common_name = subject.and_then(|subject| subject.iter_common_name().next());
+        Self {
+            subject: subject.map(|subject| subject.to_string().into()).unwrap_or_default(),
+            common_name: common_name.and_then(|name| Some(name.as_str().ok()?.into())),
+            fingerprint: Fingerprint::of(certificate),
+        }
     }
 }
 

@@ -50,12 +50,12 @@ pub fn choose(
             .map(|step| start.wrapping_add(step) % endpoints.len())
             .filter(|place| !tried.has(*place))
     };
-    let willing = in_turn().filter(|place| !endpoints[*place].is_refusing());
+    let willing = in_turn().filter(|place| endpoints[*place].standing.is_available());
     match balance {
         Balance::RoundRobin | Balance::TwoChoices | Balance::ConsistentHash(_) => first(willing),
         // Of equally loaded endpoints, the one whose turn it is.
         Balance::LeastRequests => {
-            willing.min_by_key(|place| endpoints[*place].in_flight.load(Ordering::Relaxed))
+            willing.min_by_key(|place| endpoints[*place].standing.in_flight())
         }
     }
     .or_else(|| first(in_turn()))

@@ -1,7 +1,6 @@
 //! A new connection to an endpoint: name, TCP, TLS, and the first words of HTTP.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
@@ -12,16 +11,18 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use rustls::pki_types;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
 use crate::config::pool::PoolProtocol;
 use crate::names::EndpointAddr;
+use crate::upstream::dial::dial;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Sender;
+use crate::upstream::opening;
+use crate::upstream::source::Source;
+use crate::upstream::stream_io::StreamIo;
 
 /// How the endpoints of a pool are spoken to.
 #[derive(Clone, Debug)]
@@ -36,51 +37,95 @@ pub struct Connecting {
     pub server_name: Option<String>,
     /// Bytes of a response head.
     pub response_head: usize,
+    /// Each connection begins by saying who it is from, and so is used once.
+    pub proxy_protocol: bool,
+}
+
+/// What is wanted of one connection.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Where to.
+    pub address: EndpointAddr,
+    /// What ALPN offers, if not what the pool's TLS offers.
+    pub alpn: Option<Vec<Vec<u8>>>,
+    /// What the connection begins with, before TLS.
+    pub opening: Option<Vec<u8>>,
 }
 
 impl Connecting {
-    /// Opens a connection and leaves it to a task of this worker, which tells the endpoint when it
-    /// has ended.
-    pub async fn open(&self, endpoint: &Arc<Endpoint>) -> Result<Sender, UpstreamError> {
-        tokio::time::timeout(self.connect_timeout, self.open_at_leisure(endpoint))
-            .await
-            .unwrap_or(Err(UpstreamError::ConnectTimeout(self.connect_timeout)))
+    /// Opens a connection for HTTP and leaves it to a task of this worker, which tells the endpoint
+    /// when it has ended.
+    pub async fn open(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        call: Call,
+    ) -> Result<Sender, UpstreamError> {
+        self.in_time(async {
+            let io = self.reach(endpoint, call).await?;
+            let is_plain = !matches!(io, StreamIo::Tls(_));
+            match (io.alpn(), self.protocol) {
+                (Some(b"h2"), _) => self.speak_http2(io, endpoint).await,
+                (_, PoolProtocol::Http2) if is_plain => self.speak_http2(io, endpoint).await,
+                (_, PoolProtocol::Http2) => Err(UpstreamError::Protocol(None)),
+                _ => self.speak_http1(io, endpoint).await,
+            }
+        })
+        .await
     }
 
-    /// The first half of [`open`](Self::open): a connection that nothing has been said on.
-    pub async fn dial(&self, address: &EndpointAddr) -> Result<TcpStream, UpstreamError> {
-        tokio::time::timeout(self.connect_timeout, dial(address))
-            .await
-            .unwrap_or(Err(UpstreamError::ConnectTimeout(self.connect_timeout)))
+    /// Opens a connection and says nothing on it beside the opening and TLS.
+    pub async fn open_bare(
+        &self,
+        endpoint: &Endpoint,
+        call: Call,
+    ) -> Result<StreamIo, UpstreamError> {
+        self.in_time(self.reach(endpoint, call)).await
     }
 
-    async fn open_at_leisure(&self, endpoint: &Arc<Endpoint>) -> Result<Sender, UpstreamError> {
-        let tcp = dial(&endpoint.address).await?;
-        let Some(tls) = &self.tls else {
-            return match self.protocol {
-                PoolProtocol::Auto | PoolProtocol::Http1 => self.speak_http1(tcp, endpoint).await,
-                PoolProtocol::Http2 => self.speak_http2(tcp, endpoint).await,
-            };
-        };
-        let name = self.server_name.clone().unwrap_or_else(|| endpoint.address.host());
-        let name = pki_types::ServerName::try_from(name).map_err(|_| UpstreamError::TlsName)?;
-        let connector = TlsConnector::from(Arc::clone(tls));
-        let stream = connector.connect(name, tcp).await.map_err(UpstreamError::Tls)?;
-        match (stream.get_ref().1.alpn_protocol(), self.protocol) {
-            (Some(b"h2"), _) => self.speak_http2(stream, endpoint).await,
-            (_, PoolProtocol::Http2) => Err(UpstreamError::Protocol(None)),
-            _ => self.speak_http1(stream, endpoint).await,
+    /// What a client's request or stream is opened with: where the pool's endpoints want to know, who
+    /// it is from.
+    pub fn call_for(&self, endpoint: &Endpoint, source: &Source<'_>) -> Call {
+        Call {
+            address: endpoint.place.address.clone(),
+            alpn: None,
+            opening: self.proxy_protocol.then(|| opening::for_client(source)),
         }
     }
 
-    async fn speak_http1<IO>(
+    async fn in_time<T>(
         &self,
-        io: IO,
+        connecting: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .unwrap_or(Err(UpstreamError::ConnectTimeout(self.connect_timeout)))
+    }
+
+    async fn reach(&self, endpoint: &Endpoint, call: Call) -> Result<StreamIo, UpstreamError> {
+        let mut dialed = dial(&call.address).await?;
+        if let Some(opening) = &call.opening {
+            dialed.write_all(opening).await.map_err(UpstreamError::Connect)?;
+        }
+        let Some(tls) = &self.tls else {
+            return Ok(dialed.into());
+        };
+        let name = self.server_name.clone().unwrap_or_else(|| endpoint.place.host());
+        let name = pki_types::ServerName::try_from(name).map_err(|_| UpstreamError::TlsName)?;
+        let connector = TlsConnector::from(Arc::clone(tls));
+        let handshake = match call.alpn {
+            Some(alpn) => connector.with_alpn(alpn).connect(name, dialed),
+            None => connector.connect(name, dialed),
+        };
+        // Boxed: what a handshake needs is gone after it.
+        let stream = Box::pin(handshake).await.map_err(UpstreamError::Tls)?;
+        Ok(StreamIo::Tls(Box::new(stream)))
+    }
+
+    async fn speak_http1(
+        &self,
+        io: StreamIo,
         endpoint: &Arc<Endpoint>,
-    ) -> Result<Sender, UpstreamError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    ) -> Result<Sender, UpstreamError> {
         let (sender, connection) = http1::Builder::new()
             .max_header_size(self.response_head)
             .handshake(TokioIo::new(io))
@@ -90,14 +135,11 @@ impl Connecting {
         Ok(Sender::Http1(sender))
     }
 
-    async fn speak_http2<IO>(
+    async fn speak_http2(
         &self,
-        io: IO,
+        io: StreamIo,
         endpoint: &Arc<Endpoint>,
-    ) -> Result<Sender, UpstreamError>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    ) -> Result<Sender, UpstreamError> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
@@ -120,33 +162,6 @@ async fn run(connection: impl Future<Output = hyper::Result<()>>, endpoint: Weak
     if let Some(endpoint) = endpoint.upgrade() {
         endpoint.forget_closed();
     }
-}
-
-/// The first address that answers, in the resolver's order.
-async fn dial(address: &EndpointAddr) -> Result<TcpStream, UpstreamError> {
-    let tcp = match address {
-        EndpointAddr::Socket(address) => TcpStream::connect(address).await,
-        EndpointAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        EndpointAddr::Name(name, port) => {
-            let addresses =
-                tokio::net::lookup_host((&**name, *port)).await.map_err(UpstreamError::Resolve)?;
-            let mut last = io::Error::from(io::ErrorKind::NotFound);
-            for address in addresses {
-                match TcpStream::connect(address).await {
-                    Ok(tcp) => return ready_for_http(tcp),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-    };
-    tcp.map_err(UpstreamError::Connect).and_then(ready_for_http)
-}
-
-/// Heads and short bodies must not wait for the acknowledgement of the packet before.
-fn ready_for_http(tcp: TcpStream) -> Result<TcpStream, UpstreamError> {
-    tcp.set_nodelay(true).map_err(UpstreamError::Connect)?;
-    Ok(tcp)
 }
 
 /// Enough for a fast download over a few milliseconds, little enough to hold for a slow client.

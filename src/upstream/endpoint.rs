@@ -1,4 +1,4 @@
-//! One address of a pool: its connections of each worker, what is in flight, and whether it refuses.
+//! One address of a pool and its connections of each worker.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -6,44 +6,43 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use hyper::client::conn::http1;
 use hyper::client::conn::http2;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::names::EndpointAddr;
+use crate::config::tls_profile::Alpn;
 use crate::per_worker::PerWorker;
 use crate::telemetry::pool_metrics::EndpointMetrics;
 use crate::telemetry::pool_metrics::IdleConnection;
 use crate::upstream::body::RequestBody;
+use crate::upstream::connect::Call;
 use crate::upstream::connect::Connecting;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Sender;
+use crate::upstream::place::Place;
+use crate::upstream::source::Source;
+use crate::upstream::standing::Standing;
+use crate::upstream::stream_io::StreamIo;
 
 /// An endpoint. Its unused connections live as long as it does: a pool that drops it closes them.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Where it is.
-    pub address: EndpointAddr,
+    pub place: Place,
     label: Box<str>,
     /// Handles, registered once.
     pub metrics: Arc<EndpointMetrics>,
-    /// Requests under way, of all workers.
-    pub in_flight: AtomicUsize,
+    /// Whether it may be chosen, and what it has in flight.
+    pub standing: Arc<Standing>,
     connecting: Connecting,
     keeping: Keeping,
     connections: PerWorker<Connections>,
-    /// Until when it is passed over, in milliseconds since `born`; 0: it is not.
-    refused_until: AtomicU64,
     /// The last connection agreed on HTTP/2.
     speaks_http2: AtomicBool,
-    born: Instant,
 }
 
 /// How unused connections are kept.
@@ -53,6 +52,8 @@ pub struct Keeping {
     pub idle_timeout: Duration,
     /// How many for each worker.
     pub idle_connections: usize,
+    /// Number of workers.
+    pub workers: usize,
 }
 
 /// A worker's own connections.
@@ -89,23 +90,21 @@ struct Shared {
 impl Endpoint {
     /// An endpoint without connections.
     pub fn new(
-        address: EndpointAddr,
+        place: Place,
+        standing: Arc<Standing>,
         metrics: Arc<EndpointMetrics>,
         connecting: Connecting,
         keeping: Keeping,
-        workers: usize,
     ) -> Self {
         Self {
-            label: address.to_string().into_boxed_str(),
-            address,
+            label: place.to_string().into_boxed_str(),
+            place,
             metrics,
-            in_flight: AtomicUsize::new(0),
+            standing,
             connecting,
             keeping,
-            connections: PerWorker::new(workers, Connections::default),
-            refused_until: AtomicU64::new(0),
+            connections: PerWorker::new(keeping.workers, Connections::default),
             speaks_http2: AtomicBool::new(false),
-            born: Instant::now(),
         }
     }
 
@@ -134,7 +133,12 @@ impl Endpoint {
 
     /// A new connection; of requests that come while an HTTP/2 connection is being made, one makes
     /// it and the others share it.
-    pub async fn connect(self: &Arc<Self>) -> Result<Sender, UpstreamError> {
+    pub async fn connect(self: &Arc<Self>, source: &Source<'_>) -> Result<Sender, UpstreamError> {
+        let call = self.connecting.call_for(self, source);
+        if self.connecting.proxy_protocol {
+            // Nobody else's: it says whose it is.
+            return self.counted(self.connecting.open(self, call).await);
+        }
         let mine = self.connections.mine();
         if self.speaks_http2.load(Ordering::Relaxed) {
             let mut connected = std::pin::pin!(mine.connected.notified());
@@ -148,29 +152,38 @@ impl Endpoint {
         }
         mine.lock().connecting = true;
         let _ends = Connect(mine);
-        match self.connecting.open(self).await {
-            Ok(sender) => {
-                self.metrics.connected();
-                self.refused_until.store(0, Ordering::Relaxed);
-                Ok(self.share(sender))
-            }
-            Err(error) => {
-                self.metrics.connect_failed(error.reason());
-                let until = self.born.elapsed() + REFUSED_FOR;
-                let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-                self.refused_until.store(until, Ordering::Relaxed);
-                Err(error)
-            }
-        }
+        let sender = self.counted(self.connecting.open(self, call).await)?;
+        Ok(self.share(sender))
     }
 
-    /// A TCP connection that nothing has been said on.
-    pub async fn dial(&self) -> Result<TcpStream, UpstreamError> {
-        self.connecting.dial(&self.address).await
+    /// A connection of its own for a stream. ALPN offers what the client's own connection agreed on,
+    /// if that was HTTP/2, so that the endpoint knows what the bytes are; otherwise nothing.
+    pub async fn connect_stream(&self, source: &Source<'_>) -> Result<StreamIo, UpstreamError> {
+        let is_http2 = source.facts.is_some_and(|facts| facts.alpn == Alpn::Http2);
+        let alpn = is_http2.then(|| Alpn::Http2.as_str().as_bytes().to_vec());
+        let call = self.connecting.call_for(self, source);
+        let call = Call { alpn: Some(alpn.into_iter().collect()), ..call };
+        self.counted(self.connecting.open_bare(self, call).await)
+    }
+
+    /// How it is connected to.
+    pub fn connecting(&self) -> &Connecting {
+        &self.connecting
+    }
+
+    fn counted<T>(&self, connected: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
+        match &connected {
+            Ok(_) => self.metrics.connected(),
+            Err(error) => self.metrics.connect_failed(error.reason()),
+        }
+        connected
     }
 
     /// Puts an unused connection on top of this worker's stack.
     pub fn keep(self: &Arc<Self>, sender: http1::SendRequest<RequestBody>) {
+        if self.connecting.proxy_protocol {
+            return;
+        }
         let mut kept = self.connections.mine().lock();
         if kept.idle.len() < self.keeping.idle_connections {
             let counted = self.metrics.idle();
@@ -184,12 +197,6 @@ impl Endpoint {
         let mut kept = self.connections.mine().lock();
         kept.idle.retain(|idle| idle.sender.is_ready());
         kept.http2.take_if(|shared| shared.sender.is_closed());
-    }
-
-    /// Whether a connect failed a moment ago: others go first.
-    pub fn is_refusing(&self) -> bool {
-        let until = self.refused_until.load(Ordering::Relaxed);
-        until != 0 && Duration::from_millis(until) > self.born.elapsed()
     }
 
     /// The first HTTP/2 connection of this worker is everybody's.
@@ -248,7 +255,3 @@ async fn sweep(endpoint: Weak<Endpoint>, period: Duration) {
         }
     }
 }
-
-/// How long an endpoint that could not be connected to is passed over while there are others: long
-/// enough not to try it for each request, short enough not to miss its return.
-const REFUSED_FOR: Duration = Duration::from_secs(1);

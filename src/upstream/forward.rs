@@ -11,6 +11,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 
 use crate::upstream::Pool;
+use crate::upstream::Side;
 use crate::upstream::Source;
 use crate::upstream::UpstreamBody;
 use crate::upstream::UpstreamError;
@@ -50,7 +51,7 @@ impl Pool {
     pub async fn forward(
         &self,
         outgoing: &mut Outgoing,
-        _source: Source<'_>,
+        source: Source<'_>,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let members = self.members.snapshot();
@@ -64,10 +65,13 @@ impl Pool {
             };
             let endpoint = &members.endpoints[chosen];
             trace.endpoint = Some(Arc::clone(endpoint));
-            let error = match endpoint.exchange(outgoing, timeout, trace).await {
+            let error = match endpoint.exchange(outgoing, &source, timeout, trace).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
+            if error.side() == Side::Upstream {
+                endpoint.standing.unreachable();
+            }
             tried.add(chosen);
             place = choose(&members.endpoints, balance, turn, tried);
             let may_retry = outgoing.is_here() && trace.retries < members.config.retries;
@@ -87,6 +91,7 @@ impl Endpoint {
     async fn exchange(
         self: &Arc<Self>,
         outgoing: &mut Outgoing,
+        source: &Source<'_>,
         timeout: Duration,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
@@ -97,7 +102,7 @@ impl Endpoint {
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
-                None => self.connect_timed(trace).await?,
+                None => self.connect_timed(source, trace).await?,
             };
             let error = match first_byte(&mut sender, outgoing, timeout, trace).await {
                 Ok(response) => return accept(response, Lease::new(sender, in_flight)),
@@ -115,10 +120,14 @@ impl Endpoint {
         }
     }
 
-    async fn connect_timed(self: &Arc<Self>, trace: &mut Trace) -> Result<Sender, UpstreamError> {
+    async fn connect_timed(
+        self: &Arc<Self>,
+        source: &Source<'_>,
+        trace: &mut Trace,
+    ) -> Result<Sender, UpstreamError> {
         let started = Instant::now();
         // Boxed: it is large, and rare among requests.
-        let connected = Box::pin(self.connect()).await;
+        let connected = Box::pin(self.connect(source)).await;
         trace.connect = Some(started.elapsed());
         connected
     }

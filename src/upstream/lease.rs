@@ -1,7 +1,6 @@
 //! A connection to an endpoint while a request uses it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::Response;
 use hyper::body::Incoming;
@@ -73,14 +72,14 @@ impl Sender {
 impl InFlight {
     /// Counts one more at this endpoint.
     pub fn begin(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.standing.acquire();
         Self { _counted: endpoint.metrics.request_started(), endpoint: Arc::clone(endpoint) }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.standing.release();
     }
 }
 

@@ -6,16 +6,22 @@
 pub mod adapt;
 pub mod body;
 pub mod choose;
+pub mod circle;
 pub mod client_body;
 pub mod connect;
+pub mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod forward;
 pub mod interim;
 pub mod lease;
+pub mod opening;
 pub mod outgoing;
+pub mod place;
 pub mod source;
+pub mod standing;
 pub mod stream;
+pub mod stream_io;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,9 +35,12 @@ use crate::telemetry::pool_metrics::EndpointMetrics;
 use crate::telemetry::pool_metrics::PoolMetrics;
 use crate::telemetry::recorder::Recorder;
 use crate::upstream::choose::Turn;
+use crate::upstream::circle::Circle;
 use crate::upstream::connect::Connecting;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::endpoint::Keeping;
+use crate::upstream::standing::Rules;
+use crate::upstream::standing::Standing;
 
 pub use crate::upstream::body::RequestBody;
 pub use crate::upstream::body::UpstreamBody;
@@ -51,6 +60,7 @@ pub struct Pool {
     /// Its name, also in metrics and log lines.
     pub name: PoolName,
     members: Live<Members>,
+    circle: Arc<Circle>,
     recorder: Recorder,
     metrics: PoolMetrics,
     sizes: Sizes,
@@ -87,19 +97,25 @@ impl Pool {
         let pool = Self {
             name: config.name.clone(),
             members: Live::new(Arc::new(members)),
+            circle: Circle::new(),
             recorder: recorder.clone(),
             metrics: PoolMetrics::new(recorder, &config.name),
             sizes,
             turn: PerWorker::new(sizes.workers, Turn::default),
         };
-        pool.members.replace(Arc::new(pool.members(config, pool.members.snapshot().tls.clone())));
+        let tls = pool.members.snapshot().tls.clone();
+        pool.update(config, tls);
         Arc::new(pool)
     }
 
     /// Publishes other members. Endpoints whose address and settings are the same stay, with their
     /// connections and counters; requests under way finish where they are.
     pub fn update(&self, config: &config::pool::Pool, tls: Option<Arc<rustls::ClientConfig>>) {
-        self.members.replace(Arc::new(self.members(config, tls)));
+        let members = self.members(config, tls);
+        let standings = members.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.standing));
+        let standings = standings.collect();
+        self.members.replace(Arc::new(members));
+        self.circle.replace(standings);
     }
 
     /// The endpoints of the moment, for status and metrics.
@@ -120,17 +136,23 @@ impl Pool {
             tls: tls.clone(),
             server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
             response_head: self.sizes.response_head,
+            proxy_protocol: config.proxy_protocol,
         };
         let endpoints = config.endpoints.iter().map(|endpoint| {
-            let kept = previous.endpoints.iter().find(|kept| kept.address == endpoint.address);
+            let kept =
+                previous.endpoints.iter().find(|kept| kept.place.address == endpoint.address);
+            let rules = rules(config, endpoint.weight);
             match kept {
-                Some(kept) if is_same => Arc::clone(kept),
+                Some(kept) if is_same => {
+                    kept.standing.obey(rules);
+                    Arc::clone(kept)
+                }
                 _ => Arc::new(Endpoint::new(
-                    endpoint.address.clone(),
+                    endpoint.address.clone().into(),
+                    Standing::new(rules, &self.circle),
                     EndpointMetrics::new(&self.recorder, &self.name, &endpoint.address),
                     connecting.clone(),
-                    keeping(config),
-                    self.sizes.workers,
+                    keeping(config, self.sizes),
                 )),
             }
         });
@@ -154,7 +176,9 @@ impl Members {
             && self.config.tls == config.tls
             && self.config.protocol == config.protocol
             && self.config.connect_timeout == config.connect_timeout
-            && keeping(&self.config) == keeping(config)
+            && self.config.proxy_protocol == config.proxy_protocol
+            && self.config.idle_timeout == config.idle_timeout
+            && self.config.idle_connections == config.idle_connections
     }
 
     fn balance(&self) -> &Balance {
@@ -162,8 +186,21 @@ impl Members {
     }
 }
 
-fn keeping(config: &config::pool::Pool) -> Keeping {
-    Keeping { idle_timeout: config.idle_timeout, idle_connections: config.idle_connections }
+fn keeping(config: &config::pool::Pool, sizes: Sizes) -> Keeping {
+    Keeping {
+        idle_timeout: config.idle_timeout,
+        idle_connections: config.idle_connections,
+        workers: sizes.workers,
+    }
+}
+
+fn rules(config: &config::pool::Pool, weight: u32) -> Rules {
+    Rules {
+        weight,
+        ejection: config.ejection,
+        slow_start: config.slow_start,
+        limit: config.limit.map(|limit| limit.in_flight),
+    }
 }
 
 impl fmt::Debug for Pool {

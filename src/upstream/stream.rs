@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
-
 use crate::upstream::Pool;
+use crate::upstream::Side;
 use crate::upstream::Source;
 use crate::upstream::Trace;
 use crate::upstream::UpstreamError;
@@ -13,19 +12,14 @@ use crate::upstream::choose::Tried;
 use crate::upstream::choose::choose;
 use crate::upstream::lease::InFlight;
 
+pub use crate::upstream::stream_io::StreamIo;
+
 /// An open connection to an endpoint; it counts as in flight there for as long as it lives.
 #[derive(Debug)]
 pub struct Stream {
     /// The bytes.
     pub io: StreamIo,
     _in_flight: InFlight,
-}
-
-/// What carries the bytes.
-#[derive(Debug)]
-pub enum StreamIo {
-    /// Plain TCP: may be spliced.
-    Tcp(TcpStream),
 }
 
 impl Pool {
@@ -37,7 +31,7 @@ impl Pool {
     /// The last attempt's.
     pub async fn open_stream(
         &self,
-        _source: Source<'_>,
+        source: Source<'_>,
         trace: &mut Trace,
     ) -> Result<Stream, UpstreamError> {
         let members = self.members.snapshot();
@@ -51,17 +45,24 @@ impl Pool {
             trace.endpoint = Some(Arc::clone(endpoint));
             let in_flight = InFlight::begin(endpoint);
             let started = Instant::now();
-            let dialed = endpoint.dial().await;
+            let connected = endpoint.connect_stream(&source).await;
             trace.connect = Some(started.elapsed());
-            let error = match dialed {
-                Ok(tcp) => return Ok(Stream { io: StreamIo::Tcp(tcp), _in_flight: in_flight }),
+            let error = match connected {
+                Ok(io) => {
+                    endpoint.standing.succeeded();
+                    return Ok(Stream { io, _in_flight: in_flight });
+                }
                 Err(error) => error,
             };
+            if error.side() == Side::Upstream {
+                endpoint.standing.unreachable();
+            }
             tried.add(chosen);
             if trace.retries == members.config.retries {
                 return Err(error);
             }
             trace.retries += 1;
+            self.metrics.retried();
         }
     }
 }
