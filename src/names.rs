@@ -6,6 +6,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -209,11 +210,7 @@ impl FromStr for EndpointAddr {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            let path = Path::new(path);
-            return match path.is_absolute() {
-                true => Ok(Self::Unix(path.into())),
-                false => Err(NameError::Path),
-            };
+            return socket_path(path).map(Self::Unix);
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return if address.port() == 0 {
@@ -306,6 +303,22 @@ fn check_dns_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// An absolute path of a socket, without repeated slashes and `.`, so that one socket has one name.
+fn socket_path(text: &str) -> Result<Box<Path>, NameError> {
+    let path: PathBuf = Path::new(text).components().collect();
+    let is_file = path.is_absolute() && path.file_name().is_some() && !text.ends_with('/');
+    if !is_file || text.contains('\0') {
+        return Err(NameError::Path);
+    }
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(NameError::Long(MAX_SOCKET_PATH));
+    }
+    Ok(path.into())
+}
+
+/// `sun_path` of unix(7), less the null byte behind it.
+const MAX_SOCKET_PATH: usize = 107;
+
 /// Long enough for a readable name, short enough for a metric label and a file name.
 const MAX_OPERATOR_NAME: usize = 64;
 
@@ -371,5 +384,15 @@ mod tests {
         assert_eq!("app:8080".parse(), Ok(EndpointAddr::Name("app".into(), 8080)));
         assert_eq!("app".parse::<EndpointAddr>(), Err(NameError::Port));
         assert_eq!("10.0.0.1:0".parse::<EndpointAddr>(), Err(NameError::Port));
+    }
+
+    #[test]
+    fn sockets_are_absolute_paths_and_have_one_name() {
+        let socket = "unix:/run/app.sock".parse::<EndpointAddr>();
+        assert_eq!("unix:///run/./app.sock".parse(), socket);
+        let long = format!("unix:/{}", "a".repeat(107));
+        for wrong in ["unix:app.sock", "unix:", "unix:/", "unix:/run/", "unix:/a\0", &long] {
+            assert!(wrong.parse::<EndpointAddr>().is_err(), "{wrong}");
+        }
     }
 }

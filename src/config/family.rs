@@ -7,10 +7,11 @@ use crate::config::complaint::Complaint;
 use crate::config::complaint::Complaints;
 use crate::config::raw::Named;
 use crate::config::raw::Raw;
+use crate::config::raw_virtual_service::RawVirtualService;
 use crate::config::read::Field;
 use crate::config::source::Place;
 use crate::config::suggest;
-use crate::config::virtual_service::RawVirtualService;
+use crate::config::virtual_service::Mode;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
 
@@ -26,6 +27,7 @@ pub fn check(raw: &Raw, complaints: &mut Complaints) {
         } else {
             family.check_child(name, service, content);
         }
+        family.check_stream(name, content);
         family.check_both(content);
     }
 }
@@ -95,8 +97,16 @@ impl<'a> Family<'a> {
             self.complaints
                 .push(Complaint::warning(place.clone(), message).help("move it to the children"));
         }
+        if let Some(place) = content.http_redirect.place() {
+            let message = format!("the parent `{name}` cannot have `http_redirect`");
+            let complaint = Complaint::error(place.clone(), message)
+                .note("it says what a plain request for the domains of a child is answered with")
+                .help("move it to the children, or remove it");
+            self.complaints.push(complaint);
+        }
         let is_strict = content.strict_sni.good().is_some_and(|strict| strict.value);
-        if has_no_certificates(content) && !content.listen.is_absent() && !is_strict {
+        let needs_none = is_strict || content.mode() == Mode::Passthrough;
+        if has_no_certificates(content) && !content.listen.is_absent() && !needs_none {
             let message = format!("the parent `{name}` has no certificates");
             let complaint = Complaint::warning(service.place.clone(), message)
                 .note("clients without a server name, or with one that no child matches, get `handshake_failure`")
@@ -140,7 +150,8 @@ impl<'a> Family<'a> {
         if let Some(parent) = parent {
             self.check_domains(name, parent, content);
         }
-        if has_no_certificates(content) {
+        let ends_tls = content.mode() != Mode::Passthrough;
+        if ends_tls && has_no_certificates(content) {
             let place = content.certificates.place().unwrap_or(&service.place);
             let complaint =
                 Complaint::error(place.clone(), format!("the child `{name}` has no certificates"))
@@ -148,7 +159,8 @@ impl<'a> Family<'a> {
                     .help("add `certificates = [\"NAME\"]`, the name of a [certificate.NAME]");
             self.complaints.push(complaint);
         }
-        if content.pool.is_absent() && content.no_pool.is_absent() {
+        let needs_pool = content.mode() == Mode::Http && content.no_pool.is_absent();
+        if content.pool.is_absent() && needs_pool {
             let complaint =
                 Complaint::error(service.place.clone(), format!("the child `{name}` has no pool"))
                     .note("a request to a child never goes to the pool of its parent")
@@ -228,6 +240,20 @@ impl<'a> Family<'a> {
                 .label("again")
                 .see(place.clone(), format!("first here, in `{owner}`"))
                 .help("remove one: a name leads to one child of a parent (case and a last dot do not matter)");
+            self.complaints.push(complaint);
+        }
+    }
+
+    /// Bytes that are relayed must go somewhere.
+    fn check_stream(&mut self, name: &VirtualServiceName, content: &RawVirtualService) {
+        let Some(mode) = content.mode.good().filter(|mode| mode.value != Mode::Http) else {
+            return;
+        };
+        if content.pool.is_absent() {
+            let message = format!("`{name}` relays bytes, and has no pool");
+            let complaint = Complaint::error(mode.place.clone(), message)
+                .note("without HTTP there is no answer that the proxy could give by itself")
+                .help("add `pool = \"NAME\"`");
             self.complaints.push(complaint);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config::complaint::Complaint;
 use crate::config::read::Table;
+use crate::config::redirect;
 use crate::config::schema::Key;
 use crate::config::value::Value;
 use crate::config::virtual_service::NoPool;
@@ -32,7 +33,7 @@ impl NoPool {
             (None, Some(redirect), status) if given("body").is_none() => {
                 let location = location(&redirect);
                 let status = match status {
-                    Some(status) => redirect_status(&status),
+                    Some(status) => redirect::status(&status),
                     None => Some(302),
                 };
                 Some(Self::Redirect { status: status?, location: location? })
@@ -64,16 +65,6 @@ impl NoPool {
         value.complain("`close = false` says nothing", "", Some(help));
         None
     }
-}
-
-fn redirect_status(value: &Value<'_>) -> Option<u16> {
-    let status = value.integer(200..=599)?;
-    if ![301, 302, 303, 307, 308].contains(&status) {
-        let help = "a redirect has status 301, 302, 303, 307 or 308".to_owned();
-        value.complain(format!("{status} is not the status of a redirect"), "", Some(help));
-        return None;
-    }
-    Some(status as u16)
 }
 
 fn location(value: &Value<'_>) -> Option<String> {

@@ -1,21 +1,28 @@
 //! `[pool.NAME]`: endpoints, how one is chosen, and how it is spoken to.
 
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::balance;
 use crate::config::balance::Balance;
+use crate::config::balance::HashKey;
 use crate::config::balance::Sticky;
 use crate::config::complaint::Complaint;
+use crate::config::endpoints;
+use crate::config::health;
 use crate::config::health::Ejection;
 use crate::config::health::HealthCheck;
+use crate::config::health::Probe;
 use crate::config::pool_tls;
 use crate::config::pool_tls::RawPoolTls;
+use crate::config::queue;
 use crate::config::queue::Limit;
 use crate::config::read::Field;
 use crate::config::read::Table;
 use crate::config::schema::Key;
 use crate::config::source::Located;
+use crate::config::source::Place;
 use crate::config::timeouts::WAITS;
 use crate::config::value::Value;
 use crate::names::CertificateName;
@@ -127,15 +134,29 @@ pub struct PoolTls {
 pub const KEYS: &[Key] = &[
     Key::needed(
         "endpoints",
-        "[\"10.0.0.1:8080\", { address = \"app.internal:8080\" }]",
-        "Addresses and ports; names are resolved whenever a connection is made.",
+        "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]",
+        "Addresses and ports; \"app.internal:8080\": all addresses of a name, resolved again when its time to live \
+         is over; \"unix:/run/app.sock\": a socket in the file system. Or tables with",
     )
-    .with(ENDPOINT_KEYS),
+    .with(endpoints::KEYS),
     Key::default(
         "balance",
         "\"round_robin\"",
-        "How an endpoint is chosen: \"round_robin\" or \"least_requests\".",
+        "How an endpoint is chosen: \"round_robin\", \"least_requests\", \"two_choices\" (the less busy one of two) \
+         or \"consistent_hash\" (always the same one for the same `hash`).",
     ),
+    Key::absent(
+        "hash",
+        "{ header = \"x-user\" }",
+        "With balance = \"consistent_hash\": \"client_address\" (the default), or a table with",
+    )
+    .with(balance::HASH_KEYS),
+    Key::absent(
+        "sticky",
+        "{ cookie = \"route\", max_age = \"1h\" }",
+        "A client stays with the endpoint that answered it first; a table with",
+    )
+    .with(balance::STICKY_KEYS),
     Key::default(
         "protocol",
         "\"auto\"",
@@ -173,10 +194,42 @@ pub const KEYS: &[Key] = &[
         "1",
         "Further attempts after a failure that sent nothing, or where the method is safe. From 0 to 10.",
     ),
+    Key::default(
+        "retry_budget",
+        "0.2",
+        "Retries for each request, beyond a few that are always allowed, 0.0 to 1.0: a pool in trouble is not \
+         asked twice for everything.",
+    ),
+    Key::default(
+        "slow_start",
+        "\"0s\"",
+        "An endpoint that comes up gets its share by and by, over this time.",
+    ),
+    Key::absent(
+        "limit",
+        "{ in_flight = 100, queue = 100, queue_timeout = \"5s\" }",
+        "How much each endpoint gets at once, of all workers. Default: no limit. A table with",
+    )
+    .with(queue::KEYS),
+    Key::absent(
+        "health",
+        "{ path = \"/healthz\", status = [\"200-299\", \"404\"], interval = \"5s\" }",
+        "Active checks. Default: none; an endpoint is down while it cannot be connected to. A table with",
+    )
+    .with(health::KEYS),
+    Key::absent(
+        "ejection",
+        "{ failures = 5, duration = \"10s\" }",
+        "An endpoint whose answers fail is left out for a while. This is the default; a table with",
+    )
+    .with(health::EJECTION_KEYS),
+    Key::default(
+        "proxy_protocol",
+        "false",
+        "true: connections begin with a PROXY protocol header (version 2) that tells the endpoint about the client. \
+         Each then serves one request or stream.",
+    ),
 ];
-
-const ENDPOINT_KEYS: &[Key] =
-    &[Key::needed("address", "\"10.0.0.1:8080\"", "address or name, and port")];
 
 /// A pool before its references are resolved.
 #[derive(Debug)]
@@ -185,6 +238,12 @@ pub struct RawPool {
     pub pool: Pool,
     /// `tls`.
     pub tls: Field<RawPoolTls>,
+    /// Where `hash` stands.
+    hash: Option<Place>,
+    /// `sticky`.
+    sticky: Field<Sticky>,
+    /// `health`.
+    health: Field<HealthCheck>,
 }
 
 impl RawPool {
@@ -195,71 +254,98 @@ impl RawPool {
         let wait = |value: &Value<'_>| value.duration(WAITS);
         let count = |most: u64| move |value: &Value<'_>| value.integer(0..=most);
         let default = Pool::new(name.value.clone(), Vec::new());
+        let budget = table.or("retry_budget", 0.2, |value| value.number(0.0..=1.0));
+        let sticky = table.field("sticky", Sticky::read);
+        let health = table.field("health", HealthCheck::read);
+        let proxy_protocol = table.field("proxy_protocol", proxy_protocol);
         let pool = Pool {
-            endpoints: table.needed(&KEYS[0], endpoints).or(Vec::new()),
-            balance: table.or("balance", default.balance.clone(), balance),
+            endpoints: table.needed(&KEYS[0], endpoints::endpoints).or(Vec::new()),
+            balance: Balance::read(&table),
             protocol: table.or("protocol", default.protocol, |value| value.choice(PROTOCOLS)),
             connect_timeout: table.or("connect_timeout", default.connect_timeout, wait),
             first_byte_timeout: table.or("first_byte_timeout", default.first_byte_timeout, wait),
             idle_timeout: table.or("idle_timeout", default.idle_timeout, wait),
             idle_connections: table.field("idle_connections", count(10_000)).or(64) as usize,
             retries: table.field("retries", count(10)).or(1) as u32,
-            ..default
+            retry_permille: (budget * 1000.0).round() as u16,
+            sticky: sticky.good().map(|sticky| sticky.value.clone()),
+            health: health.good().map(|health| health.value.clone()),
+            ejection: table.or("ejection", default.ejection, Ejection::read),
+            slow_start: table.or("slow_start", default.slow_start, |value| value.duration(STARTS)),
+            limit: table.or("limit", None, |value| Limit::read(value).map(Some)),
+            proxy_protocol: proxy_protocol.good().is_some_and(|proxy| proxy.value),
+            name: default.name,
+            tls: None,
         };
-        Some(Self { pool, tls: table.field("tls", RawPoolTls::read) })
+        let tls = table.field("tls", RawPoolTls::read);
+        let raw =
+            Self { pool, tls, hash: table.value("hash").map(|hash| hash.place()), sticky, health };
+        raw.check_probe(&table);
+        raw.check_proxy_protocol(&table);
+        Some(raw)
+    }
+
+    /// Where the pool says that it needs a request to choose an endpoint.
+    pub fn needs_requests(&self) -> Option<&Place> {
+        let by_request = match &self.pool.balance {
+            Balance::ConsistentHash(HashKey::Cookie(_) | HashKey::Header(_)) => self.hash.as_ref(),
+            _ => None,
+        };
+        self.sticky.place().or(by_request)
+    }
+
+    /// A handshake cannot be tried where none is made.
+    fn check_probe(&self, table: &Table<'_>) {
+        let Some(health) = self.health.good() else { return };
+        if health.value.probe == Probe::Tls && self.tls.is_absent() {
+            let message = "`probe = \"tls\"` needs the pool's own `tls`";
+            let complaint = Complaint::error(health.place.clone(), message);
+            let help = "add `tls = {}` to the pool, or write `probe = \"tcp\"`";
+            table.document().complain(complaint.help(help));
+        }
+        let has_address = |endpoint: &Endpoint| !matches!(endpoint.address, EndpointAddr::Unix(_));
+        let is_local =
+            !self.pool.endpoints.is_empty() && !self.pool.endpoints.iter().any(has_address);
+        if is_local && health.value.port.is_some() {
+            let message = "sockets in the file system have no port to check";
+            let complaint = Complaint::warning(health.place.clone(), message);
+            table.document().complain(complaint.help("remove `port` from `health`"));
+        }
+    }
+
+    /// A connection that is one client's is not kept and not shared.
+    fn check_proxy_protocol(&self, table: &Table<'_>) {
+        if !self.pool.proxy_protocol {
+            return;
+        }
+        let http2 = table.value("protocol").filter(|_| self.pool.protocol == PoolProtocol::Http2);
+        let unused =
+            ["idle_timeout", "idle_connections"].into_iter().filter_map(|key| table.value(key));
+        for value in http2.into_iter().chain(unused) {
+            let message = format!("{} has no effect with `proxy_protocol = true`", value.name());
+            let message = match value.word_of_table() {
+                "protocol" => "HTTP/2 saves no connections with `proxy_protocol = true`".to_owned(),
+                _ => message,
+            };
+            let complaint = Complaint::warning(value.place(), message)
+                .note("each connection tells of one client, serves one request, and is closed")
+                .help(format!("remove {}", value.name()));
+            table.document().complain(complaint);
+        }
     }
 }
 
-fn endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
-    let endpoints = value.located_list(endpoint)?;
-    if endpoints.is_empty() {
-        let help = "name at least one, such as [\"10.0.0.1:8080\"]".to_owned();
-        value.complain("a pool needs at least one endpoint", "nothing here", Some(help));
+fn proxy_protocol(value: &Value<'_>) -> Option<bool> {
+    if value.is_text() {
+        let help = "write `proxy_protocol = true`: version 2 is sent".to_owned();
+        value.wrong_type_help("true or false", Some(help));
         return None;
     }
-    let mut seen = HashMap::with_capacity(endpoints.len());
-    for Located { value: endpoint, place } in &endpoints {
-        if let Some(first) = seen.insert(endpoint.address.clone(), place) {
-            let message = format!("the endpoint `{}` is named twice", endpoint.address);
-            let complaint = Complaint::error(place.clone(), message).label("again");
-            value
-                .document()
-                .complain(complaint.see(first.clone(), "first here").help("remove one"));
-        }
-    }
-    Some(endpoints.into_iter().map(|endpoint| endpoint.value).collect())
-}
-
-fn endpoint(value: &Value<'_>) -> Option<Endpoint> {
-    if value.entries().is_none() {
-        return address(value).map(|address| Endpoint { address, weight: 1 });
-    }
-    let table = Table::open(value, "an endpoint".to_owned(), "endpoint", &[ENDPOINT_KEYS])?;
-    match table.needed(&ENDPOINT_KEYS[0], address) {
-        Field::Good(address) => Some(Endpoint { address: address.value, weight: 1 }),
-        Field::Absent | Field::Bad(_) => None,
-    }
-}
-
-fn address(value: &Value<'_>) -> Option<EndpointAddr> {
-    value.parse("an endpoint", |text| {
-        if let Some((scheme, rest)) = text.split_once("://") {
-            let bare = rest.split('/').next().unwrap_or(rest);
-            let tls = if scheme == "https" { "; for TLS add `tls = {}` to the pool" } else { "" };
-            return Some(format!("write only the address and the port: \"{bare}\"{tls}"));
-        }
-        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty());
-        (!has_port).then(|| format!("add the port: \"{}:8080\"", text.trim_end_matches(':')))
-    })
-}
-
-fn balance(value: &Value<'_>) -> Option<Balance> {
-    Some(match value.choice(&[("round_robin", 0), ("least_requests", 1), ("two_choices", 2)])? {
-        0 => Balance::RoundRobin,
-        1 => Balance::LeastRequests,
-        _ => Balance::TwoChoices,
-    })
+    value.flag()
 }
 
 const PROTOCOLS: &[(&str, PoolProtocol)] =
     &[("auto", PoolProtocol::Auto), ("http1", PoolProtocol::Http1), ("http2", PoolProtocol::Http2)];
+
+/// Longer than an hour, and an endpoint hardly counts on the day it comes up.
+const STARTS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);

@@ -11,10 +11,12 @@ use crate::config::admin::Admin;
 use crate::config::admin::AdminListen;
 use crate::config::certificate::Certificate;
 use crate::config::complaint::Complaint;
+use crate::config::dns::Dns;
 use crate::config::limits::Limits;
 use crate::config::log::Log;
 use crate::config::metrics::Metrics;
 use crate::config::pool::RawPool;
+use crate::config::raw_virtual_service::RawVirtualService;
 use crate::config::read::Document;
 use crate::config::schema;
 use crate::config::source::Located;
@@ -25,7 +27,6 @@ use crate::config::timeouts::Timeouts;
 use crate::config::tls_profile;
 use crate::config::tls_profile::TlsProfile;
 use crate::config::value::Value;
-use crate::config::virtual_service::RawVirtualService;
 use crate::config::watch::Watch;
 use crate::names::CertificateName;
 use crate::names::NameError;
@@ -55,6 +56,8 @@ pub struct Raw {
     pub admin: Admin,
     /// Where `[admin]` names its address.
     pub admin_place: Option<Place>,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -131,6 +134,7 @@ impl Raw {
                 self.admin = Admin::read(value).unwrap_or_default();
                 self.admin_place = Some(value.entry_place("listen"));
             }
+            "dns" => self.dns = Dns::read(value).unwrap_or_default(),
             "limits" => self.limits = Limits::read(value).unwrap_or_default(),
             "log" => self.log = Log::read(value).unwrap_or_default(),
             "metrics" => self.metrics = Metrics::read(value).unwrap_or_default(),

@@ -92,6 +92,11 @@ impl<'a> Table<'a> {
         &self.title
     }
 
+    /// Whether nothing stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The value of a key, if it is there.
     pub fn value(&self, key: &'static str) -> Option<Value<'a>> {
         let (name, value) = self.entries.get_key_value(key)?;
@@ -210,5 +215,39 @@ pub fn kind_of(value: &Spanned<DeValue<'_>>) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+/// One value read by itself.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    fn read<T>(
+        written: &str,
+        read: impl FnOnce(&Value<'_>) -> Option<T>,
+    ) -> (Option<T>, Complaints) {
+        let source = Arc::new(Source::new("test.toml", format!("key = {written}")));
+        let text = Arc::clone(&source);
+        let root = DeTable::parse(text.text()).expect("TOML");
+        let (directory, complaints) = (PathBuf::from("etc"), RefCell::default());
+        let document = Document { source, directory, environment: &|_| None, complaints };
+        let value = root.get_ref().get("key").expect("the key");
+        let found = read(&Value::new(&document, "key", value));
+        (found, document.complaints.into_inner())
+    }
+
+    /// What a good value is read as.
+    pub fn reads<T>(written: &str, reader: impl FnOnce(&Value<'_>) -> Option<T>) -> T {
+        let (found, complaints) = read(written, reader);
+        assert!(complaints.errors() == 0, "{written}: {complaints}");
+        found.expect("what is not read is complained about")
+    }
+
+    /// What is said about a value that is wrong.
+    pub fn refuses<T>(written: &str, reader: impl FnOnce(&Value<'_>) -> Option<T>) -> String {
+        let (_, complaints) = read(written, reader);
+        assert!(complaints.errors() > 0, "{written} should be refused");
+        complaints.to_string()
     }
 }

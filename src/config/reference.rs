@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::config::schema::Key;
+use crate::config::schema::RULE;
 use crate::config::schema::Sample;
 use crate::config::schema::TABLES;
 use crate::config::schema::TOP;
@@ -22,6 +23,13 @@ pub fn text() -> String {
         for key in table.keys.iter().copied().flatten() {
             describe(&mut text, key);
         }
+    }
+    text.push('\n');
+    comment(&mut text, RULE.about, "");
+    let _ = writeln!(text, "# {}", RULE.example);
+    for key in RULE.keys.iter().copied().flatten() {
+        explain(&mut text, key);
+        let _ = writeln!(text, "# {} = {}", key.name, key.sample.text());
     }
     text
 }
@@ -55,19 +63,31 @@ fn is_shown(key: &Key) -> bool {
 }
 
 fn describe(text: &mut String, key: &Key) {
-    text.push('\n');
-    comment(text, key.about, "");
-    for within in key.within {
-        comment(text, &format!("  {}: {}", within.name, within.about), "    ");
-        for deeper in within.within {
-            comment(text, &format!("    {}: {}", deeper.name, deeper.about), "      ");
-        }
-    }
+    explain(text, key);
     let sample = key.sample.text();
     if matches!(key.sample, Sample::Absent(_)) && !is_shown(key) {
         let _ = writeln!(text, "# {} = {sample}", key.name);
     } else {
         let _ = writeln!(text, "{} = {sample}", key.name);
+    }
+}
+
+/// Its sentence, and those of the keys of the table that is its value.
+fn explain(text: &mut String, key: &Key) {
+    text.push('\n');
+    comment(text, key.about, "");
+    for within in key.within {
+        comment(text, &format!("  {}: {}", within.name, sentence(within)), "    ");
+        for deeper in within.within {
+            comment(text, &format!("    {}: {}", deeper.name, sentence(deeper)), "      ");
+        }
+    }
+}
+
+fn sentence(key: &Key) -> String {
+    match key.sample {
+        Sample::Default(value) => format!("{} (default {value})", key.about.trim_end_matches('.')),
+        Sample::Absent(_) | Sample::Needed(_) => key.about.to_owned(),
     }
 }
 
@@ -158,15 +178,33 @@ mod tests {
         assert!(config.tickets.secret.is_some());
         assert!(config.pools.values().all(|pool| pool.tls.is_some()));
         assert!(config.virtual_services.values().all(|service| service.log_sample < 1.0));
+        let shop = &config.virtual_services["shop"];
+        assert_eq!(shop.policy.rules.len(), 1);
+        assert!(shop.policy.hsts.is_some() && !shop.policy.error_pages.is_empty());
     }
 
-    /// `# key = value` without the comment sign; sentences stay comments, and so does `no_pool`, which
-    /// excludes `pool`.
+    /// `# key = value` without the comment sign; sentences stay comments, and so do keys that others
+    /// exclude.
     fn uncommented(line: &str) -> String {
         let Some(rest) = line.strip_prefix("# ") else { return line.to_owned() };
         let is_key = rest.split_once(" = ").is_some_and(|(key, _)| {
-            key != "no_pool" && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            !EXCLUDED.contains(&key)
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         });
-        if is_key { rest.to_owned() } else { line.to_owned() }
+        if is_key || rest == RULE.example { rest.to_owned() } else { line.to_owned() }
     }
+
+    /// `pool` and `path_prefix` exclude them, or they need another value than the default of a third;
+    /// `rules` stands below as tables.
+    const EXCLUDED: &[&str] = &[
+        "body",
+        "content_type",
+        "hash",
+        "no_pool",
+        "path",
+        "redirect",
+        "rewrite",
+        "rules",
+        "status",
+    ];
 }

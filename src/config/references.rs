@@ -29,6 +29,9 @@ pub fn check(raw: &Raw, complaints: &mut Complaints) {
         if let Some(pool) = service.pool.good() {
             pools.refer(pool, complaints);
         }
+        for pool in &service.policy.pools {
+            pools.refer(pool, complaints);
+        }
     }
     for pool in raw.pools.values().filter_map(|pool| pool.content.as_ref()) {
         let tls = pool.tls.good();

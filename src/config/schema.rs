@@ -3,10 +3,13 @@
 
 use crate::config::admin;
 use crate::config::certificate;
+use crate::config::dns;
 use crate::config::limits;
 use crate::config::log;
 use crate::config::metrics;
+use crate::config::policy;
 use crate::config::pool;
+use crate::config::rules;
 use crate::config::tickets;
 use crate::config::timeouts;
 use crate::config::tls_profile;
@@ -103,6 +106,23 @@ pub const TOP: &[Key] = &[
     ),
 ];
 
+/// The list of tables that a virtual service may have.
+pub const RULES: &[Key] = &[Key::absent(
+    "rules",
+    "[{ path_prefix = \"/api\", pool = \"shop\" }]",
+    "Requests that are treated otherwise: a list of tables, below as [[virtual_service.shop.rules]].",
+)];
+
+/// One entry of that list, as the reference file shows it.
+pub const RULE: TableKeys = TableKeys {
+    word: "rules",
+    example: "[[virtual_service.shop.rules]]",
+    about: "A rule of the virtual service `shop`: which requests, and what becomes of them. All that is named must \
+            hold, and of all rules the first that matches applies, and no other. Without an action it goes on as \
+            without the rule, with the edits of the rule.",
+    keys: &[rules::KEYS],
+};
+
 /// Every table that exists.
 pub const TABLES: &[TableKeys] = &[
     TableKeys {
@@ -110,6 +130,12 @@ pub const TABLES: &[TableKeys] = &[
         example: "",
         about: "Where /metrics, /healthz, /readyz, status and reload are answered.",
         keys: &[admin::KEYS],
+    },
+    TableKeys {
+        word: "dns",
+        example: "",
+        about: "How the names of endpoints are resolved.",
+        keys: &[dns::KEYS],
     },
     TableKeys {
         word: "limits",
@@ -150,14 +176,15 @@ pub const TABLES: &[TableKeys] = &[
     TableKeys {
         word: "virtual_service",
         example: "edge",
-        about: "A parent: owns the sockets, and serves clients whose server name no child matches.",
+        about: "A parent: owns the sockets, and serves clients whose server name no child matches. It may also have the \
+                keys from `allow` on, which stand below in the child, and rules.",
         keys: &[virtual_service::PARENT_KEYS, virtual_service::KEYS],
     },
     TableKeys {
         word: "virtual_service",
         example: "shop",
         about: "A child: chosen by the server name in the ClientHello. It owns no address; all else is its own.",
-        keys: &[virtual_service::CHILD_KEYS, virtual_service::KEYS],
+        keys: &[virtual_service::CHILD_KEYS, virtual_service::KEYS, policy::KEYS, RULES],
     },
     TableKeys {
         word: "certificate",

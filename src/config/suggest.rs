@@ -1,6 +1,7 @@
 //! "Did you mean": what an operator probably wanted to write.
 
 use crate::config::schema::Key;
+use crate::config::schema::RULE;
 use crate::config::schema::TABLES;
 use crate::config::schema::TOP;
 
@@ -62,6 +63,11 @@ fn belongs(key: &str, table: &str) -> Option<String> {
             "move `{key}` to the top of the file: a key belongs to the [table] above it"
         ));
     }
+    if table == "virtual_service"
+        && RULE.keys.iter().copied().flatten().any(|rule| rule.name == key)
+    {
+        return Some(format!("`{key}` belongs in a {}", rule_header()));
+    }
     let has_key = |keys: &[&[Key]]| keys.iter().copied().flatten().any(|other| other.name == key);
     let home = TABLES.iter().find(|other| other.word != table && has_key(other.keys))?;
     if home.example.is_empty() {
@@ -69,6 +75,10 @@ fn belongs(key: &str, table: &str) -> Option<String> {
     } else {
         Some(format!("`{key}` belongs in a [{}.NAME]", home.word))
     }
+}
+
+fn rule_header() -> String {
+    RULE.example.replace("shop", "NAME")
 }
 
 fn listing(known: &[&str]) -> Option<String> {
@@ -98,11 +108,8 @@ const PASSPHRASE: &str =
 /// What is known to come, so that nobody looks for a typing mistake.
 const LATER: &[(&str, &str)] = &[
     ("acme", "certificates come from files"),
-    ("health", "endpoints are left out only while connecting to them fails"),
     ("hsm", "keys come from files: `key = { file = \"certs/shop.key\" }`"),
-    ("mode", "every virtual service terminates TLS and speaks HTTP"),
     ("uri", "keys come from files: `key = { file = \"certs/shop.key\" }`"),
-    ("weight", "all endpoints of a pool count the same"),
 ];
 
 /// Words of other proxies, and ours for them.

@@ -60,6 +60,12 @@ impl<'a> Value<'a> {
         Self { value, ..self.clone() }
     }
 
+    /// A value in this table whose key the operator chose, such as a header.
+    #[must_use]
+    pub fn entry(&self, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { is_entry: true, value, ..self.clone() }
+    }
+
     /// The key that it belongs to: for a named table, the kind of table.
     pub fn word_of_table(&self) -> &'static str {
         self.key
@@ -126,6 +132,16 @@ impl<'a> Value<'a> {
     /// Whether it is a string, whatever it says.
     pub fn is_text(&self) -> bool {
         self.value.get_ref().is_str()
+    }
+
+    /// Whether it is a whole number, whatever it says.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Integer(_))
+    }
+
+    /// Whether it is true or false.
+    pub fn is_flag(&self) -> bool {
+        self.value.get_ref().is_bool()
     }
 
     /// A string, with `${NAME}` replaced.
@@ -330,8 +346,7 @@ impl<'a> Value<'a> {
         let mut entries = Vec::with_capacity(array.len());
         let mut good = true;
         for value in array.iter() {
-            let entry = Self { is_entry: true, value, ..self.clone() };
-            match read(&entry) {
+            match read(&self.entry(value)) {
                 Some(entry) => entries.push(entry),
                 None => good = false,
             }

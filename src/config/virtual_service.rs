@@ -1,20 +1,13 @@
 //! `[virtual_service.NAME]`: a parent that owns sockets, or a child that owns domains.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use crate::config::log;
 use crate::config::log::LogTarget;
-use crate::config::log::ServiceLog;
 use crate::config::no_pool;
 use crate::config::policy::Policy;
-use crate::config::read::Field;
-use crate::config::read::Table;
+use crate::config::redirect;
 use crate::config::schema::Key;
-use crate::config::source::Located;
-use crate::config::source::Place;
-use crate::config::value::Value;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::ListenAddr;
@@ -176,6 +169,12 @@ pub const PARENT_KEYS: &[Key] = &[
         "false",
         "true: a server name that no child matches is refused with the alert `unrecognized_name`.",
     ),
+    Key::default(
+        "proxy_protocol",
+        "[]",
+        "Addresses and networks of proxies before this one, such as [\"10.0.0.0/8\"]: their connections begin with \
+         a PROXY protocol header, version 1 or 2. From all others none is understood.",
+    ),
 ];
 
 /// The keys of a child alone.
@@ -197,6 +196,13 @@ pub const CHILD_KEYS: &[Key] = &[
         "A request whose host is not one of the domains: \"strict\" answers 421; \"same_policy\" serves it as a \
          sibling with the same TLS policy would, if the certificate covers it; \"off\" serves it.",
     ),
+    Key::absent(
+        "http_redirect",
+        "{ location = \"https://www.example.com{uri}\", status = 308 }",
+        "What `redirect_http` of the parent answers for these domains. Default: to the same host and path over \
+         HTTPS. A table with",
+    )
+    .with(redirect::KEYS),
 ];
 
 /// The keys of both.
@@ -222,126 +228,28 @@ pub const KEYS: &[Key] = &[
         "What to do without a pool; one of:",
     )
     .with(no_pool::KEYS),
+    Key::default(
+        "mode",
+        "\"http\"",
+        "\"http\"; \"tcp\": TLS ends here and its bytes are relayed to the pool; \"passthrough\": TLS passes \
+         through to the pool as it came, and needs no certificates.",
+    ),
+    Key::absent(
+        "trusted_proxies",
+        "[\"10.0.0.0/8\"]",
+        "Addresses and networks whose X-Forwarded-For or Forwarded is believed. Default: nobody's; for a child, \
+         as for its parent.",
+    ),
+    Key::default(
+        "forwarded",
+        "\"x_forwarded\"",
+        "What tells the endpoints about the client: \"x_forwarded\" (X-Forwarded-For, -Proto, -Host, -Port and \
+         X-Real-IP), \"rfc7239\" (Forwarded) or \"both\". The client's own are removed.",
+    ),
     Key::absent(
         "log",
         "{ application = \"logs/shop.log\", sample = 0.1 }",
         "Its own log; default: as in [log].",
     )
     .with(log::SHARED_KEYS),
-];
-
-/// A virtual service as it is written: well formed, its references and its role not yet checked.
-#[derive(Debug)]
-pub struct RawVirtualService {
-    /// `parent`
-    pub parent: Field<VirtualServiceName>,
-    /// `domains`
-    pub domains: Field<Vec<Located<DomainPattern>>>,
-    /// `listen`
-    pub listen: Field<Vec<Located<ListenAddr>>>,
-    /// `redirect_http`
-    pub redirect_http: Field<Vec<Located<ListenAddr>>>,
-    /// `strict_sni`
-    pub strict_sni: Field<bool>,
-    /// `certificates`
-    pub certificates: Field<Vec<Located<CertificateName>>>,
-    /// `tls_profile`
-    pub tls_profile: Field<TlsProfileName>,
-    /// `pool`
-    pub pool: Field<PoolName>,
-    /// `no_pool`
-    pub no_pool: Field<NoPool>,
-    /// `host_check`
-    pub host_check: Field<HostCheck>,
-    /// `log`
-    pub log: Field<ServiceLog>,
-}
-
-impl RawVirtualService {
-    /// Reads the table.
-    pub fn read(name: &Located<VirtualServiceName>, value: &Value<'_>) -> Option<Self> {
-        let title = format!("[virtual_service.{}]", name.value);
-        let keys = [PARENT_KEYS, CHILD_KEYS, KEYS];
-        let table = Table::open(value, title, "virtual_service", &keys)?;
-        Some(Self {
-            parent: table.field("parent", |value| value.parse("a name", |_| None)),
-            domains: table.field("domains", |value| value.located_list(domain)),
-            listen: table.field("listen", |value| value.located_list(listen)),
-            redirect_http: table.field("redirect_http", |value| value.located_list(listen)),
-            strict_sni: table.field("strict_sni", Value::flag),
-            certificates: table.field("certificates", |value| {
-                value.located_list(|entry| entry.parse("a name", |_| None))
-            }),
-            tls_profile: table.field("tls_profile", |value| value.parse("a name", |_| None)),
-            pool: table.field("pool", |value| value.parse("a name", |_| None)),
-            no_pool: table.field("no_pool", NoPool::read),
-            host_check: table.field("host_check", |value| value.choice(HOST_CHECKS)),
-            log: table.field("log", ServiceLog::read),
-        })
-    }
-
-    /// The first key that only a parent may have, in the order of importance.
-    pub fn parent_key(&self) -> Option<(&'static str, &Place)> {
-        let keys = [
-            ("listen", self.listen.place()),
-            ("redirect_http", self.redirect_http.place()),
-            ("strict_sni", self.strict_sni.place()),
-        ];
-        keys.into_iter().find_map(|(key, place)| place.map(|place| (key, place)))
-    }
-}
-
-fn listen(value: &Value<'_>) -> Option<ListenAddr> {
-    value.parse("an address to listen on", |text| {
-        if text.parse::<IpAddr>().is_ok() {
-            let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
-            return Some(format!("add the port: \"{host}:8443\""));
-        }
-        let port = text.rsplit_once(':').map_or(text, |(_, port)| port).parse::<u32>().ok()?;
-        if port > u32::from(u16::MAX) {
-            return Some("a port is a number from 1 to 65535".to_owned());
-        }
-        Some(format!(
-            "write \"0.0.0.0:{port}\" (all IPv4), \"[::]:{port}\" (all IPv6), or an address of this host"
-        ))
-    })
-}
-
-fn domain(value: &Value<'_>) -> Option<DomainPattern> {
-    let text = value.text()?;
-    let bare = text.split_once("://").map_or(&*text, |(_, rest)| rest);
-    if bare.parse::<IpAddr>().is_ok() {
-        let help = "clients that ask for an address send no server name: the parent serves them";
-        value.complain(format!("`{text}` is an address, not a name"), "", Some(help.to_owned()));
-        return None;
-    }
-    value.parse("a domain", |text| {
-        let host = bare.split([':', '/']).next().unwrap_or(bare);
-        if host != text && host.parse::<DomainPattern>().is_ok() {
-            return Some(format!("write only the name: \"{host}\""));
-        }
-        if !text.is_ascii() {
-            return Some(
-                "write the name as it travels in TLS, in Punycode: \"xn--...\"".to_owned(),
-            );
-        }
-        if text == "*" {
-            return Some(
-                "leave it out: the parent serves every name that no child matches".to_owned(),
-            );
-        }
-        if text.contains('*') {
-            return Some(
-                "the forms are \"*.example.com\", \".example.com\" and \"www.example.*\""
-                    .to_owned(),
-            );
-        }
-        None
-    })
-}
-
-const HOST_CHECKS: &[(&str, HostCheck)] = &[
-    ("strict", HostCheck::Strict),
-    ("same_policy", HostCheck::SamePolicy),
-    ("off", HostCheck::Off),
 ];

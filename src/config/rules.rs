@@ -1,0 +1,284 @@
+//! The reader of `[[virtual_service.NAME.rules]]`, and which rules can never apply.
+
+use crate::config::complaint::Complaint;
+use crate::config::header_edits;
+use crate::config::http_words;
+use crate::config::networks;
+use crate::config::rate_limit;
+use crate::config::rate_limit::RateLimit;
+use crate::config::read::Field;
+use crate::config::read::Table;
+use crate::config::rule::HeaderEdits;
+use crate::config::rule::HeaderMatch;
+use crate::config::rule::Match;
+use crate::config::rule::PathMatch;
+use crate::config::rule::Rewrite;
+use crate::config::rule::Rule;
+use crate::config::rule_action::RawAction;
+use crate::config::schema::Key;
+use crate::config::source::Located;
+use crate::config::source::Place;
+use crate::config::value::Value;
+use crate::names::PoolName;
+
+/// The keys of a rule.
+pub const KEYS: &[Key] = &[
+    Key::absent("path", "\"/login\"", "This path alone. Paths are compared after normalisation."),
+    Key::absent(
+        "path_prefix",
+        "\"/api\"",
+        "This path and all below: /api, /api/ and /api/x, not /apiary.",
+    ),
+    Key::absent("methods", "[\"GET\", \"HEAD\"]", "One of these methods."),
+    Key::absent(
+        "headers",
+        "{ x-beta = \"1\", x-debug = true }",
+        "Each of these headers: with this value, or `true`: with any.",
+    ),
+    Key::absent("clients", "[\"10.0.0.0/8\"]", "Clients from these addresses and networks."),
+    Key::absent(
+        "pool",
+        "\"shop\"",
+        "What becomes of the request, one of: another pool. Default: as without the rule.",
+    ),
+    Key::absent(
+        "redirect",
+        "\"https://www.example.com{uri}\"",
+        "The client is sent there. {host}, {path} and {uri} (path and query) stand for those of the request.",
+    ),
+    Key::absent(
+        "status",
+        "404",
+        "An answer with this status, 200 to 599; with `redirect` 301, 302 (the default), 303, 307 or 308.",
+    ),
+    Key::absent("body", "\"gone\\n\"", "Text of the answer. Default: empty."),
+    Key::absent(
+        "content_type",
+        "\"text/html; charset=utf-8\"",
+        "Kind of the text. Default: plain text in UTF-8.",
+    ),
+    Key::default("strip_prefix", "false", "true: the pool sees the path without `path_prefix`."),
+    Key::absent(
+        "rewrite",
+        "\"/v2\"",
+        "The pool sees this in place of `path_prefix`, or of the whole `path`. The query stays.",
+    ),
+    Key::absent(
+        "request_headers",
+        "{ set = { x-rule = \"api\" } }",
+        "Edits after those of the service; a table with",
+    )
+    .with(header_edits::KEYS),
+    Key::absent(
+        "response_headers",
+        "{ set = { cache-control = \"no-store\" } }",
+        "Edits after those of the service; a table with the same keys.",
+    ),
+    Key::absent(
+        "rate_limits",
+        "[{ requests = \"5/m\" }]",
+        "Beside those of the service; a list of tables with",
+    )
+    .with(rate_limit::KEYS),
+    Key::absent("request_body", "\"1MiB\"", "In place of that of the service."),
+];
+
+/// Rules before their pools are known to exist.
+#[derive(Debug, Default)]
+pub struct RawRules {
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+    /// The pools that they name.
+    pub pools: Vec<Located<PoolName>>,
+}
+
+impl RawRules {
+    /// Reads them all.
+    pub fn read(value: &Value<'_>) -> Option<Self> {
+        if value.entries().is_some() {
+            let help = "write two brackets, once for each rule: [[virtual_service.NAME.rules]]";
+            value.wrong_type_help("a list of tables", Some(help.to_owned()));
+            return None;
+        }
+        let mut pools = Vec::new();
+        let rules = value.located_list(|entry| read(entry, &mut pools))?;
+        for (index, rule) in rules.iter().enumerate() {
+            let covers = |other: &&Located<Rule>| covers(&other.value.matches, &rule.value.matches);
+            if let Some(first) = rules[..index].iter().find(covers) {
+                complain_unreachable(value, &rule.place, first);
+            }
+        }
+        Some(Self { rules: rules.into_iter().map(|rule| rule.value).collect(), pools })
+    }
+}
+
+fn complain_unreachable(value: &Value<'_>, place: &Place, first: &Located<Rule>) {
+    let label = match first.value.matches == Match::default() {
+        true => "this one matches every request",
+        false => "this one matches all that it would match",
+    };
+    let complaint = Complaint::warning(place.clone(), "this rule never applies")
+        .see(first.place.clone(), label)
+        .note("of all rules, the first that matches applies, and no other")
+        .help("move it further up, or remove it");
+    value.document().complain(complaint);
+}
+
+fn read(value: &Value<'_>, pools: &mut Vec<Located<PoolName>>) -> Option<Rule> {
+    let table = Table::open(value, "a rule".to_owned(), "rules", &[KEYS])?;
+    let matches = matches(&table);
+    let action = RawAction::read(&table);
+    let edits = |key| table.or(key, HeaderEdits::default(), HeaderEdits::read);
+    let body = table.field("request_body", |value| value.size(0..=u64::MAX >> 1));
+    let rule = Rule {
+        rewrite: rewrite(&table, matches.path.as_ref()),
+        matches,
+        action: action.action,
+        request_headers: edits("request_headers"),
+        response_headers: edits("response_headers"),
+        rate_limits: table.or("rate_limits", Vec::new(), RateLimit::read_list_of_rule),
+        request_body: body.good().map(|body| body.value as u64),
+    };
+    pools.extend(action.pool);
+    if table.is_empty() {
+        let help = "say which requests it is for (`path_prefix`, `methods` ..) and what becomes of them \
+                    (`pool`, `redirect`, `status` ..)";
+        let complaint = Complaint::warning(value.place(), "this rule says nothing");
+        table.document().complain(complaint.help(help));
+    }
+    Some(rule)
+}
+
+fn matches(table: &Table<'_>) -> Match {
+    let path = table.field("path", http_words::path);
+    let prefix = table.field("path_prefix", http_words::path);
+    if let (Some(path), Some(prefix)) = (path.place(), prefix.place()) {
+        let complaint =
+            Complaint::error(prefix.clone(), "`path` and `path_prefix` exclude each other")
+                .see(path.clone(), "this is one path")
+                .help("remove one of them, or make two rules");
+        table.document().complain(complaint);
+    }
+    let clients = table.field("clients", networks::some_networks);
+    Match {
+        path: match (path, prefix) {
+            (Field::Good(path), _) => Some(PathMatch::Exact(path.value)),
+            (_, Field::Good(prefix)) => Some(PathMatch::Prefix(prefix.value)),
+            _ => None,
+        },
+        methods: table.or("methods", Vec::new(), methods),
+        headers: table.or("headers", Vec::new(), headers),
+        clients: clients.good().map(|clients| networks::plain(&clients.value)).unwrap_or_default(),
+    }
+}
+
+fn methods(value: &Value<'_>) -> Option<Vec<String>> {
+    let methods = value.list(|entry| {
+        let text = entry.text()?;
+        if !http_words::is_token(&text) {
+            let help = "write one method for each entry: [\"GET\", \"HEAD\"]".to_owned();
+            entry.complain(format!("`{text}` is not a method"), "", Some(help));
+            return None;
+        }
+        let upper = text.to_ascii_uppercase();
+        if *text != upper && METHODS.contains(&&*upper) {
+            let complaint = Complaint::warning(entry.place(), format!("no client sends `{text}`"));
+            let complaint = complaint.note("capital and small letters matter in methods");
+            entry.document().complain(complaint.help(format!("write \"{upper}\"")));
+        }
+        Some(text.into_owned())
+    })?;
+    if methods.is_empty() {
+        let help = "name at least one, or remove the key".to_owned();
+        value.complain("no request has none of all methods", "", Some(help));
+        return None;
+    }
+    Some(methods)
+}
+
+fn headers(value: &Value<'_>) -> Option<Vec<(String, HeaderMatch)>> {
+    let Some(entries) = value.entries() else {
+        let help = "write `headers = { x-beta = \"1\", x-debug = true }`".to_owned();
+        value.wrong_type_help("a table of names and values", Some(help));
+        return None;
+    };
+    let mut headers = Vec::with_capacity(entries.len());
+    for (name, entry) in entries {
+        let document = value.document();
+        let name = http_words::field_name(document, &document.place(name.span()), name.get_ref());
+        let entry = value.entry(entry);
+        let wanted = if entry.is_flag() {
+            if entry.flag() == Some(false) {
+                let help = "put a rule for requests that have it before this one".to_owned();
+                entry.complain("a rule cannot ask for a header that is not there", "", Some(help));
+            }
+            Some(HeaderMatch::Present)
+        } else {
+            http_words::field_value(&entry).map(HeaderMatch::Value)
+        };
+        headers.extend(name.zip(wanted));
+    }
+    Some(headers)
+}
+
+fn rewrite(table: &Table<'_>, path: Option<&PathMatch>) -> Option<Rewrite> {
+    let strip = table.field("strip_prefix", Value::flag);
+    let rewrite = table.field("rewrite", http_words::path);
+    let strips = strip.good().is_some_and(|strip| strip.value);
+    let complain = |place: &Place, message: &str, help: &str| {
+        table.document().complain(Complaint::error(place.clone(), message).help(help));
+    };
+    let is_prefix =
+        matches!(path, Some(PathMatch::Prefix(_))) || table.value("path_prefix").is_some();
+    if let (true, false, Some(place)) = (strips, is_prefix, strip.place()) {
+        let help = "add `path_prefix = \"/api\"`, or remove it";
+        complain(place, "`strip_prefix` needs a `path_prefix`", help);
+    }
+    let has_path = is_prefix || table.value("path").is_some();
+    if let (false, Some(place)) = (has_path, rewrite.place()) {
+        let help = "add the `path_prefix` or the `path` in whose place it stands";
+        complain(place, "`rewrite` needs a `path_prefix` or a `path`", help);
+    }
+    if let (true, Some(place)) = (strips, rewrite.place()) {
+        let help = "remove one: `rewrite` already stands in place of the prefix";
+        complain(place, "`rewrite` and `strip_prefix` exclude each other", help);
+    }
+    match rewrite {
+        Field::Good(rewrite) => Some(Rewrite::Replace(rewrite.value)),
+        Field::Absent | Field::Bad(_) => strips.then_some(Rewrite::StripPrefix),
+    }
+}
+
+/// Whether a rule matches every request that another one matches.
+fn covers(wide: &Match, narrow: &Match) -> bool {
+    let path = match (&wide.path, &narrow.path) {
+        (None, _) => true,
+        (Some(PathMatch::Prefix(wide)), Some(narrow)) => {
+            let (PathMatch::Exact(narrow) | PathMatch::Prefix(narrow)) = narrow;
+            let below = narrow.strip_prefix(&**wide);
+            below
+                .is_some_and(|rest| rest.is_empty() || wide.ends_with('/') || rest.starts_with('/'))
+        }
+        (Some(PathMatch::Prefix(wide)), None) => wide == "/",
+        (Some(PathMatch::Exact(wide)), Some(PathMatch::Exact(narrow))) => wide == narrow,
+        (Some(PathMatch::Exact(_)), _) => false,
+    };
+    let methods = wide.methods.is_empty()
+        || (!narrow.methods.is_empty()
+            && narrow.methods.iter().all(|method| wide.methods.contains(method)));
+    let headers = wide.headers.iter().all(|(name, wide)| {
+        let of_same_name = narrow.headers.iter().filter(|(other, _)| other == name);
+        of_same_name.into_iter().any(|(_, narrow)| *wide == HeaderMatch::Present || wide == narrow)
+    });
+    let clients = wide.clients.is_empty()
+        || (!narrow.clients.is_empty()
+            && narrow
+                .clients
+                .iter()
+                .all(|narrow| wide.clients.iter().any(|wide| wide.contains(narrow))));
+    path && methods && headers && clients
+}
+
+/// RFC 9110, section 9, and PATCH of RFC 5789.
+const METHODS: &[&str] =
+    &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
