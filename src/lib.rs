@@ -90,6 +90,7 @@ pub mod live;
 pub mod names;
 pub mod per_worker;
 pub mod proxy_protocol;
+pub mod relay;
 pub mod runtime;
 pub mod service;
 pub mod telemetry;

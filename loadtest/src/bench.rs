@@ -15,6 +15,7 @@ use crate::options::Options;
 use crate::options::Sizes;
 use crate::origin;
 use crate::placement;
+use crate::relay_origin;
 use crate::site::Authority;
 use crate::site::KeyKind;
 use crate::site::Site;
@@ -28,6 +29,7 @@ pub struct Bench {
     /// The site with a P-256 key, and the one with an RSA-2048 key; the first is the default.
     pub sites: Vec<Site>,
     origin: SocketAddr,
+    relay_origin: SocketAddr,
     workspace: Workspace,
 }
 
@@ -49,6 +51,7 @@ impl Bench {
             authority,
             sites,
             origin: origin::start(options.load_cpu)?,
+            relay_origin: relay_origin::start(options.load_cpu)?,
             workspace,
         })
     }
@@ -66,6 +69,7 @@ impl Bench {
             port,
             admin_port,
             origin: self.origin.to_string(),
+            relay_origin: self.relay_origin.to_string(),
         })
     }
 }

@@ -36,6 +36,25 @@ pub struct Contender {
     /// The path of its metrics on the admin port.
     pub metrics: String,
     pub files: Vec<Template>,
+    /// How it relays streams by server name; none: it does not.
+    pub passthrough: Option<Passthrough>,
+    /// Whether `files` are those of `passthrough`.
+    #[serde(skip)]
+    pub is_relay: bool,
+}
+
+/// Another configuration, for a relay.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passthrough {
+    /// A file without which it cannot, such as a module.
+    pub requires: Option<PathBuf>,
+    /// The Debian package that has it.
+    pub package: Option<String>,
+    files: Vec<Template>,
+    /// Stands where a text says `{splice}`, in the scenario that splices.
+    #[serde(default)]
+    splice: String,
 }
 
 /// How it learns that files have changed.
@@ -77,6 +96,7 @@ pub struct Place {
     pub port: u16,
     pub admin_port: u16,
     pub origin: String,
+    pub relay_origin: String,
 }
 
 impl Contender {
@@ -97,6 +117,26 @@ impl Contender {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the contender {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("in the contender {}", path.display()))
+    }
+
+    /// The same proxy as a relay; none where it cannot be one, which is said.
+    pub fn as_relay(&self, splices: bool) -> Option<Self> {
+        let passthrough = self.passthrough.as_ref()?;
+        if let Some(missing) = passthrough.requires.as_ref().filter(|path| !path.exists()) {
+            let package = passthrough.package.as_deref().unwrap_or("?");
+            eprintln!(
+                "{} is left out: there is no {} (apt-get install {package})",
+                self.title,
+                missing.display(),
+            );
+            return None;
+        }
+        let splice = if splices { passthrough.splice.as_str() } else { "" };
+        let mut files = passthrough.files.clone();
+        for file in &mut files {
+            file.text = file.text.replace("{splice}", splice);
+        }
+        Some(Self { files, is_relay: true, ..self.clone() })
     }
 
     /// The first line that it prints about its version; fails when it is not installed.
@@ -134,7 +174,7 @@ impl Contender {
 
     /// Its configuration files for these sites; the first site is the one for unknown names.
     ///
-    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{sites}`, `{default_name}`,
+    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{relay_origin}`, `{sites}`, `{default_name}`,
     /// `{default_chain}`, `{default_key}`, `{default_pem}`; in `site`, also `{name}`, `{domain}`,
     /// `{chain}`, `{key}`, `{pem}`.
     pub fn configuration(&self, place: &Place, sites: &[Site]) -> Vec<(PathBuf, String)> {
@@ -174,6 +214,7 @@ impl Place {
             .replace("{port}", &self.port.to_string())
             .replace("{admin_port}", &self.admin_port.to_string())
             .replace("{origin}", &self.origin)
+            .replace("{relay_origin}", &self.relay_origin)
     }
 }
 
@@ -215,10 +256,24 @@ mod tests {
             port: 1,
             admin_port: 2,
             origin: "127.0.0.1:3".to_owned(),
+            relay_origin: "127.0.0.1:4".to_owned(),
         };
-        for contender in Contender::built_in().unwrap() {
+        let built_in = Contender::built_in().unwrap();
+        let relays = built_in.iter().filter_map(|contender| contender.as_relay(true));
+        for contender in built_in.iter().cloned().chain(relays) {
             for (path, text) in contender.configuration(&place, &[site("a"), site("b")]) {
-                for word in ["sites", "dir", "port", "origin", "name", "domain", "chain", "pem"] {
+                for word in [
+                    "sites",
+                    "dir",
+                    "port",
+                    "origin",
+                    "name",
+                    "domain",
+                    "chain",
+                    "pem",
+                    "relay_origin",
+                    "splice",
+                ] {
                     assert!(!text.contains(&format!("{{{word}}}")), "{}: {word}", path.display());
                 }
                 assert!(!text.contains("{default_"), "{}", path.display());

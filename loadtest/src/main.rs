@@ -13,6 +13,7 @@ mod options;
 mod origin;
 mod placement;
 mod process;
+mod relay_origin;
 mod report;
 mod results;
 mod running;

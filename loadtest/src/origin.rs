@@ -18,13 +18,7 @@ use crate::placement;
 
 /// Starts the origin and returns its address; it lives as long as the program.
 pub fn start(cpu: usize) -> Result<SocketAddr> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    let listener = std::net::TcpListener::from(socket);
+    let listener = listen()?;
     let address = listener.local_addr()?;
     thread::Builder::new()
         .name("origin".to_owned())
@@ -35,6 +29,17 @@ pub fn start(cpu: usize) -> Result<SocketAddr> {
         })
         .context("cannot start the origin")?;
     Ok(address)
+}
+
+/// A free port with a long queue.
+pub fn listen() -> Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    Ok(std::net::TcpListener::from(socket))
 }
 
 fn serve(listener: std::net::TcpListener) -> Result<()> {
@@ -107,6 +112,9 @@ impl Connection {
 
     async fn serve(&mut self, answers: &Answers) -> Result<()> {
         while let Some(head) = self.read_head().await? {
+            if head.websocket {
+                return self.echo(head.size).await;
+            }
             let answer = answers.find(&head);
             if head.expects_continue {
                 self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -118,6 +126,23 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Sends back what comes after the head (RFC 6455; a frame is not looked into).
+    async fn echo(&mut self, head: usize) -> Result<()> {
+        let accept = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {WEBSOCKET_ACCEPT}\r\n\r\n"
+        );
+        self.stream.write_all(accept.as_bytes()).await?;
+        self.stream.write_all(&self.buffer[head..self.filled]).await?;
+        loop {
+            let count = self.stream.read(&mut self.buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.stream.write_all(&self.buffer[..count]).await?;
+        }
     }
 
     async fn read_head(&mut self) -> Result<Option<Head>> {
@@ -168,6 +193,7 @@ struct Head {
     chunked: bool,
     close: bool,
     expects_continue: bool,
+    websocket: bool,
 }
 
 impl Head {
@@ -188,6 +214,8 @@ impl Head {
                 head.close = value.eq_ignore_ascii_case("close");
             } else if name.eq_ignore_ascii_case("expect") {
                 head.expects_continue = true;
+            } else if name.eq_ignore_ascii_case("upgrade") {
+                head.websocket = value.eq_ignore_ascii_case("websocket");
             }
         }
         Some(head)
@@ -198,6 +226,10 @@ impl Head {
 pub const SMALL: usize = 1024;
 pub const MEDIUM: usize = 16 * 1024;
 pub const LARGE: usize = 10 * 1024 * 1024;
+
+/// The example of RFC 6455, section 1.3: what a client sends, and what it must be answered.
+pub const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const BACKLOG: i32 = 4096;
 const FIRST_BUFFER: usize = 16 * 1024;

@@ -23,6 +23,7 @@ use tokio::time;
 use crate::bench::Bench;
 use crate::contender::Contender;
 use crate::contender::Place;
+use crate::load::relay;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
 use crate::placement;
@@ -143,13 +144,21 @@ impl<'a> Running<'a> {
             if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("{} ended: {status}\n{}", self.contender.name, self.output());
             }
-            let served = time::timeout(STEP, target.served_certificate()).await;
-            if matches!(served, Ok(Ok(leaf)) if leaf == site.leaf) {
+            if self.is_served(site, &target).await {
                 return Ok(());
             }
             time::sleep(Duration::from_millis(1)).await;
         }
         anyhow::bail!("{} does not serve {}\n{}", self.contender.name, site.domain, self.output())
+    }
+
+    async fn is_served(&self, site: &Site, target: &Target) -> bool {
+        if self.contender.is_relay {
+            let opened = time::timeout(STEP, relay::Connection::open(target)).await;
+            return matches!(opened, Ok(Ok(_)));
+        }
+        let served = time::timeout(STEP, target.served_certificate()).await;
+        matches!(served, Ok(Ok(leaf)) if leaf == site.leaf)
     }
 
     /// The end of what it has printed.

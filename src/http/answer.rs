@@ -24,6 +24,9 @@ pub fn error(error: &ForwardError) -> Response<Bytes> {
         let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     no_store(response.headers_mut());
     response
 }

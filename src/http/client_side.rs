@@ -109,29 +109,14 @@ impl ClientSide {
     }
 
     fn render(&self, line: &mut JsonLine<'_>) {
-        let Connection { client, facts, .. } = &self.connection;
-        let server_name = facts.server_name.as_ref().map(|name| name.as_str());
-        let client_certificate = facts.client_certificate.as_ref();
+        let Connection { client, peer, facts, .. } = &self.connection;
         line.str("client.address", &address_text(*client));
         line.u64("client.port", u64::from(client.0.port()));
-        line.opt_str("tls.client.server_name", server_name);
-        line.str("tls.protocol.version", facts.version);
-        line.str("tls.cipher", facts.cipher);
-        line.opt_str("tls.curve", Some(facts.group).filter(|group| !group.is_empty()));
-        line.bool("tls.pfs", facts.pfs);
-        line.bool("tls.resumed", facts.resumed);
-        line.str(
-            "tls.next_protocol",
-            match facts.alpn {
-                Alpn::Http1 => "http/1.1",
-                Alpn::Http2 => "h2",
-            },
-        );
-        line.str("portcullis.certificate", facts.certificate.as_str());
-        line.str("portcullis.key_type", facts.key_type.as_str());
-        line.opt_str("tls.client.subject", client_certificate.map(|facts| &*facts.subject));
-        let handshake = u64::try_from(facts.handshake.as_micros()).unwrap_or(u64::MAX);
-        line.u64("portcullis.duration_us.handshake", handshake);
+        if let Some(peer) = peer {
+            line.str("network.peer.address", &peer.to_canonical().to_string());
+        }
+        facts.render(line);
+        line.str("tls.next_protocol", facts.alpn.as_str());
     }
 }
 

@@ -96,6 +96,14 @@ impl ForwardError {
         }
     }
 
+    /// After how many seconds the client may come again, where that is all that is left.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::HostMismatch | Self::NoPool | Self::Rejected(_) => None,
+            Self::Upstream(error) => error.retry_after(),
+        }
+    }
+
     /// Whether an HTTP/1.1 connection ends with the answer: after a request whose end may be
     /// understood in two ways, nothing that follows can be trusted.
     pub fn closes(&self) -> bool {

@@ -34,6 +34,7 @@ pub mod stream;
 mod tests;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ use crate::upstream::RequestBody;
 pub struct Connection {
     /// Where the client is.
     pub client: ClientAddr,
+    /// Who really connected, where a PROXY protocol header said that it is not the client.
+    pub peer: Option<IpAddr>,
     /// The address that it connected to.
     pub local: SocketAddr,
     /// What the handshake agreed on.

@@ -1,6 +1,7 @@
 //! What an exchange on a plain listener leaves behind: its counts and its line, on the service that
 //! answered. The same names and words as over TLS, without what only TLS has.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use crate::telemetry::service_metrics::RequestDone;
 #[derive(Debug)]
 pub struct PlainClient {
     address: ClientAddr,
+    peer: Option<IpAddr>,
     /// The part of each line that does not change; made for the first line that is written.
     facts: OnceLock<JsonFragment>,
 }
@@ -42,8 +44,8 @@ pub struct PlainExchange<'a, B> {
 
 impl PlainClient {
     /// Nothing is rendered before there is a line.
-    pub fn new(address: ClientAddr) -> Self {
-        Self { address, facts: OnceLock::new() }
+    pub fn new(address: ClientAddr, peer: Option<IpAddr>) -> Self {
+        Self { address, peer, facts: OnceLock::new() }
     }
 
     /// The part of each line that is the same for all of this connection.
@@ -52,6 +54,9 @@ impl PlainClient {
             JsonFragment::new(|line| {
                 line.str("client.address", &client_side::address_text(self.address));
                 line.u64("client.port", u64::from(self.address.0.port()));
+                if let Some(peer) = self.peer {
+                    line.str("network.peer.address", &peer.to_canonical().to_string());
+                }
                 line.str("url.scheme", "http");
             })
         })

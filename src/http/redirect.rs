@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,6 +45,8 @@ use crate::service::settings::Settings;
 pub struct PlainConnection {
     /// Where the client is.
     pub client: ClientAddr,
+    /// Who really connected, where a PROXY protocol header said that it is not the client.
+    pub peer: Option<IpAddr>,
     /// Where it was accepted: its table says who owns a host.
     pub listener: Arc<Listener>,
     /// The parent; when it is retired, connections leave.
@@ -58,8 +61,8 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let activity = Arc::new(Activity::new());
-    let PlainConnection { client, listener, service, settings } = &connection;
-    let client = PlainClient::new(*client);
+    let PlainConnection { client, peer, listener, service, settings } = &connection;
+    let client = PlainClient::new(*client, *peer);
     let retirement = &service.retirement;
     let bounds = http1::Bounds { activity: &activity, settings, retirement };
     let on_request = |mut request: Request<Incoming>| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::config::virtual_service::Role;
 use crate::names::VirtualServiceName;
 use crate::runtime::accept::Acceptance;
@@ -25,6 +26,7 @@ use crate::service::location::Location;
 use crate::service::settings::Settings;
 use crate::service::table::Table;
 use crate::telemetry::listener_metrics::ListenerMetrics;
+use crate::upstream::names::Names;
 
 /// Puts everything in force, in the order in which a connection would notice.
 pub fn commit(
@@ -55,6 +57,9 @@ pub fn commit(
         let RunningPool { pool, client, .. } = &running.pools[name];
         pool.update(&config.pools[name], client.clone());
     }
+    if !process.workers.is_empty() {
+        supervise(running, &plan, &config);
+    }
 
     running.tls_profiles = tls_profiles;
     let leaving = replace_services(running, &plan, virtual_services);
@@ -78,6 +83,20 @@ fn install(loaded: Loaded, running: &Running, refresh: &mut Refresh) {
         Some(_) => refresh.loaded(&loaded.name, loaded.stamps),
         None => refresh.failed(&loaded.name, loaded.stamps),
     }
+}
+
+/// Has names looked up and endpoints checked, of the pools that are new or changed, or of all if others
+/// are to be asked. Not in a rehearsal, which connects to nothing.
+fn supervise(running: &mut Running, plan: &Plan, config: &Config) {
+    let kept = running.names.take().filter(|names| *names.dns() == config.dns);
+    let asks_others = kept.is_none();
+    let names = kept.unwrap_or_else(|| Names::new(&config.dns));
+    for (name, running) in &running.pools {
+        if asks_others || plan.pools.makes(name) {
+            running.pool.supervise(&names);
+        }
+    }
+    running.names = Some(names);
 }
 
 /// Exchanges the services and gives back those that nobody selects any more.
@@ -110,10 +129,11 @@ fn publish_tables(running: &mut Running, process: &Process) {
         }
     }
     for (name, service) in &config.virtual_services {
-        let Role::Parent { strict_sni, .. } = service.role else { continue };
+        let Role::Parent { strict_sni, proxy_protocol, .. } = &service.role else { continue };
         let parent = Arc::clone(&running.virtual_services[name]);
         let children = children.remove(name).unwrap_or_default();
-        let table = Arc::new(Table::new(parent, &children, strict_sni, Arc::clone(&settings)));
+        let table = Table::new(parent, &children, *strict_sni, Arc::clone(&settings));
+        let table = Arc::new(table.expecting_proxy_protocol_from(proxy_protocol));
         match running.listeners.get(name) {
             Some(listener) => listener.table.replace(table),
             None => {

@@ -1,12 +1,9 @@
 //! A connection from its first byte to its last: the product in one screen.
 //!
-//! Read the hello; find the service in the table; shake hands as that service; serve. What goes
-//! wrong before a service has the connection is the parent's to count and to log.
+//! Read the PROXY header, if one is due, and the hello; find the service in the table; shake hands as
+//! that service, or leave that to whom the bytes are relayed to; serve. What goes wrong before a service has the connection is the parent's to count and to log.
 
 use std::future::Future;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +13,18 @@ use tokio::time;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
+use crate::config::virtual_service::Mode;
 use crate::http;
 use crate::http::redirect::PlainConnection;
 use crate::names::ClientAddr;
+use crate::relay;
+use crate::relay::side::Side;
 use crate::runtime::farewell;
 use crate::runtime::handshake_failure::HandshakeFailure;
+use crate::runtime::prefixed::Prefixed;
+use crate::runtime::proxy_header;
+use crate::runtime::proxy_header::Ends;
+use crate::runtime::proxy_header::NoHeader;
 use crate::service::VirtualService;
 use crate::service::listener::Listener;
 use crate::service::settings::Settings;
@@ -30,68 +34,125 @@ use crate::telemetry::listener_metrics::Unmatched;
 use crate::telemetry::service_metrics::HandshakeDone;
 use crate::tls::facts::TlsFacts;
 use crate::tls::read_hello::Hello;
-use crate::tls::read_hello::read_hello;
+use crate::tls::read_hello::read_hello_after;
 
 /// Serves one accepted connection of a TLS listener until it closes.
 pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
     let table = listener.table.snapshot();
+    let mut ends = Ends::of(&stream, client);
     // Boxed, so that an idle connection does not carry the room that a handshake needs.
-    match Box::pin(handshake(stream, client, &listener, &table)).await {
+    match Box::pin(handshake(stream, &mut ends, &listener, &table)).await {
         Ok(established) => {
             let settings = Arc::clone(&table.settings);
             drop(table);
-            established.serve(client, listener, settings).await;
+            established.serve(ends, listener, settings).await;
         }
-        Err(failure) => failure.record(client, &listener, table.parent()),
+        Err(failure) => failure.record(&ends, &listener, table.parent()),
     }
 }
 
 /// Serves one accepted connection of a plain listener: a redirect to HTTPS and nothing else.
-pub async fn serve_plain(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
+pub async fn serve_plain(mut stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
     let table = listener.table.snapshot();
     let (service, settings) = (Arc::clone(table.parent()), Arc::clone(&table.settings));
+    let mut ends = Ends::of(&stream, client);
+    let begun = Box::pin(begin(&mut stream, &mut ends, &table, Instant::now())).await;
     drop(table);
-    let connection = PlainConnection { client, listener, service, settings };
-    Box::pin(http::redirect::serve(stream, connection)).await;
+    let first = match begun {
+        Ok(first) => first,
+        Err(failure) => return failure.record(&ends, &listener, &service),
+    };
+    let Ends { client, peer, .. } = ends;
+    let connection = PlainConnection { client, peer, listener, service, settings };
+    Box::pin(http::redirect::serve(Prefixed::new(first, stream), connection)).await;
 }
 
 /// A connection that belongs to a virtual service from here on.
 struct Established {
-    stream: TlsStream<TcpStream>,
-    facts: Box<TlsFacts>,
+    carrier: Carrier,
     service: Arc<VirtualService>,
+}
+
+/// What its bytes come from.
+#[expect(clippy::large_enum_variant, reason = "it is in a box, and only for a moment")]
+enum Carrier {
+    /// The client's own, of which the hello has been read.
+    Passthrough(TcpStream, Box<Hello>),
+    /// TLS that has ended here.
+    Tls(TlsStream<TcpStream>, Box<TlsFacts>),
 }
 
 impl Established {
     /// Not an `async fn`: its parts would be in the future twice, as arguments and in the box.
     fn serve(
         self: Box<Self>,
-        client: ClientAddr,
+        ends: Ends,
         listener: Arc<Listener>,
         settings: Arc<Settings>,
-    ) -> Pin<Box<impl Future<Output = ()> + use<>>> {
-        let Self { stream, facts, service } = *self;
-        let local = stream.get_ref().0.local_addr().unwrap_or(UNKNOWN);
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self { carrier, service } = *self;
         let open = service.metrics.connection_opened();
-        let connection = http::Connection { client, local, facts, service, listener, settings };
-        Box::pin(async move {
-            http::serve(stream, connection).await;
-            drop(open);
-        })
+        let Ends { client, peer, local } = ends;
+        match (carrier, service.mode) {
+            (Carrier::Tls(stream, facts), Mode::Http) => {
+                let connection =
+                    http::Connection { client, peer, local, facts, service, listener, settings };
+                Box::pin(async move {
+                    http::serve(stream, connection).await;
+                    drop(open);
+                })
+            }
+            (Carrier::Tls(stream, facts), Mode::Tcp | Mode::Passthrough) => {
+                let server_name = facts.server_name.clone();
+                let facts = Some(facts);
+                let connection = relay::Connection {
+                    client,
+                    peer,
+                    local,
+                    server_name,
+                    facts,
+                    service,
+                    settings,
+                };
+                let side = Side::Other(Box::new(stream));
+                Box::pin(async move {
+                    relay::serve(side, Vec::new(), connection).await;
+                    drop(open);
+                })
+            }
+            (Carrier::Passthrough(stream, hello), _) => {
+                let Hello { offer, bytes } = *hello;
+                let (server_name, facts) = (offer.server_name, None);
+                let connection = relay::Connection {
+                    client,
+                    peer,
+                    local,
+                    server_name,
+                    facts,
+                    service,
+                    settings,
+                };
+                Box::pin(async move {
+                    relay::serve(Side::Tcp(stream), bytes, connection).await;
+                    drop(open);
+                })
+            }
+        }
     }
 }
 
 async fn handshake(
     mut stream: TcpStream,
-    client: ClientAddr,
+    ends: &mut Ends,
     listener: &Listener,
     table: &Table,
 ) -> Result<Box<Established>, HandshakeFailure> {
     let accepted = Instant::now();
     let timeouts = &table.settings.timeouts;
 
-    let read = within(accepted + timeouts.client_hello, read_hello(&mut stream)).await?;
-    let hello = match read {
+    let first = begin(&mut stream, ends, table, accepted).await?;
+    let reading = read_hello_after(&mut stream, first);
+    let hello = match within(accepted + timeouts.client_hello, reading).await? {
         Ok(hello) => hello,
         Err(error) => {
             farewell::to_hello(stream, &error).await;
@@ -106,6 +167,10 @@ async fn handshake(
             return Err(failure);
         }
     };
+    if service.mode == Mode::Passthrough {
+        let carrier = Carrier::Passthrough(stream, Box::new(hello));
+        return Ok(Box::new(Established { carrier, service }));
+    }
 
     let finished = accepted + timeouts.handshake;
     let (stream, facts) = match within(finished, service.tls.accept(stream, &hello)).await {
@@ -114,8 +179,25 @@ async fn handshake(
         Err(timeout) => return Err(timeout.during(hello.offer, service)),
     };
     count(&service, &facts, accepted.elapsed());
-    tracing::trace!(%client, service = %service.name, "established");
-    Ok(Box::new(Established { stream, facts, service }))
+    tracing::trace!(client = %ends.client, service = %service.name, "established");
+    Ok(Box::new(Established { carrier: Carrier::Tls(stream, facts), service }))
+}
+
+/// Reads the PROXY protocol header of those who send one. Gives back what came behind it.
+async fn begin(
+    stream: &mut TcpStream,
+    ends: &mut Ends,
+    table: &Table,
+    accepted: Instant,
+) -> Result<Vec<u8>, HandshakeFailure> {
+    if !table.expects_proxy_protocol(ends.client.0.ip()) {
+        return Ok(Vec::new());
+    }
+    let deadline = accepted + table.settings.timeouts.client_hello;
+    let read = time::timeout_at(deadline, proxy_header::read(stream, *ends)).await;
+    let (told, first) = read.unwrap_or(Err(NoHeader::TimedOut))?;
+    *ends = told;
+    Ok(first)
 }
 
 /// The child that owns the server name; else the parent, unless it refuses names it does not know.
@@ -154,9 +236,6 @@ async fn within<T>(
 ) -> Result<T, HandshakeFailure> {
     time::timeout_at(deadline, work).await.map_err(|_| HandshakeFailure::timeout())
 }
-
-/// The address of a socket whose peer has reset it.
-const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 #[cfg(test)]
 mod tests {

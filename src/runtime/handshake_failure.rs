@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::names::ClientAddr;
+use crate::runtime::proxy_header::Ends;
+use crate::runtime::proxy_header::NoHeader;
 use crate::service::VirtualService;
 use crate::service::listener::Listener;
 use crate::tls::failure::HandshakeError;
 use crate::tls::hello::ClientHello;
 use crate::tls::read_hello::HelloError;
-use crate::tls::reason::Reason;
 use crate::tls::refusal::Refusal;
 
 /// A connection that ended before it was established.
 #[derive(Debug)]
 pub struct HandshakeFailure {
     /// One stable word: the same in log, metric and test.
-    reason: Reason,
+    reason: &'static str,
     /// What was missing, in a sentence.
     message: String,
     /// Nothing was sent at all.
@@ -33,22 +33,22 @@ impl HandshakeFailure {
         offer: ClientHello,
         selected: Arc<VirtualService>,
     ) -> Self {
-        Self::new(error.reason(), error.detail()).during(offer, selected)
+        Self::new(error.reason().as_str(), error.detail()).during(offer, selected)
     }
 
     /// A name that no child owns, on a parent with `strict_sni`.
     pub fn unrecognized_name(offer: ClientHello) -> Self {
         let refusal = Refusal::unrecognized_name();
-        Self { offer: Some(Box::new(offer)), ..Self::new(refusal.reason, refusal.missing) }
+        Self { offer: Some(Box::new(offer)), ..Self::new(refusal.reason.as_str(), refusal.missing) }
     }
 
     /// The client was too slow.
     pub fn timeout() -> Self {
         let error = HandshakeError::TimedOut;
-        Self::new(error.reason(), error.detail())
+        Self::new(error.reason().as_str(), error.detail())
     }
 
-    fn new(reason: Reason, message: String) -> Self {
+    fn new(reason: &'static str, message: String) -> Self {
         Self { reason, message, silent: false, offer: None, selected: None }
     }
 
@@ -58,8 +58,8 @@ impl HandshakeFailure {
     }
 
     /// Counts it and writes its line, both on the parent.
-    pub fn record(&self, client: ClientAddr, listener: &Listener, parent: &VirtualService) {
-        listener.metrics.handshake_failed(self.reason.as_str());
+    pub fn record(&self, ends: &Ends, listener: &Listener, parent: &VirtualService) {
+        listener.metrics.handshake_failed(self.reason);
         if self.silent {
             // Port probes and health checks connect and leave.
             return;
@@ -71,12 +71,15 @@ impl HandshakeFailure {
             if let Some(selected) = &self.selected {
                 line.str("portcullis.selected", selected.name.as_str());
             }
-            line.str("client.address", &client.0.ip().to_string());
-            line.u64("client.port", client.0.port().into());
+            line.str("client.address", &ends.client.0.ip().to_canonical().to_string());
+            line.u64("client.port", ends.client.0.port().into());
+            if let Some(peer) = ends.peer {
+                line.str("network.peer.address", &peer.to_canonical().to_string());
+            }
             if let Some(name) = server_name {
                 line.str("tls.client.server_name", name.as_str());
             }
-            line.str("error.type", self.reason.as_str());
+            line.str("error.type", self.reason);
             line.str("error.message", &self.message);
             if let Some(offer) = &self.offer {
                 line.str("tls.client.offer", &offer.describe());
@@ -88,6 +91,13 @@ impl HandshakeFailure {
 impl From<HelloError> for HandshakeFailure {
     fn from(error: HelloError) -> Self {
         let silent = matches!(error, HelloError::Closed);
+        Self { silent, ..Self::new(error.reason().as_str(), error.to_string()) }
+    }
+}
+
+impl From<NoHeader> for HandshakeFailure {
+    fn from(error: NoHeader) -> Self {
+        let silent = matches!(error, NoHeader::Closed);
         Self { silent, ..Self::new(error.reason(), error.to_string()) }
     }
 }

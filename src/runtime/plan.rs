@@ -30,7 +30,7 @@ pub struct Plan {
     pub virtual_services: Changes<VirtualServiceName>,
     /// Sockets by address and purpose.
     pub sockets: Changes<Socket>,
-    /// Whether `[timeouts]` and `[limits]` are as they were.
+    /// Whether `[timeouts]`, `[limits]` and `[dns]` are as they were.
     pub settings_unchanged: bool,
     /// Keys that take effect at the next start only.
     pub next_start: Vec<&'static str>,
@@ -97,7 +97,8 @@ impl Plan {
             virtual_services: own.with_replaced(&with_profile),
             sockets: Changes::of_sets(&sockets_of(running), &sockets_of(wanted)),
             settings_unchanged: running.timeouts == wanted.timeouts
-                && running.limits == wanted.limits,
+                && running.limits == wanted.limits
+                && running.dns == wanted.dns,
             next_start: next_start(running, wanted),
         }
     }

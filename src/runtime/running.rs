@@ -26,6 +26,7 @@ use crate::telemetry::service_metrics::ServiceMetrics;
 use crate::tls::profile::Profile;
 use crate::tls::ticket_secret::TicketSecret;
 use crate::upstream::Pool;
+use crate::upstream::names::Names;
 
 /// What is set up once and lives as long as the process.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub struct Running {
     pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
     /// Compiled profiles.
     pub tls_profiles: BTreeMap<TlsProfileName, Arc<Profile>>,
+    /// Who is asked for the addresses of endpoints; None in a rehearsal.
+    pub names: Option<Arc<Names>>,
     /// Pools with the digest of the files that their TLS was made from.
     pub pools: BTreeMap<PoolName, RunningPool>,
     /// Virtual services, parents and children.

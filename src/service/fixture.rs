@@ -41,6 +41,7 @@ pub fn service(name: &str, domains: &[&str]) -> VirtualService {
         policy: None,
         trusted_proxies: Box::default(),
         forwarded: Forwarded::XForwarded,
+        client_certificate_headers: false,
         http_redirect: HttpRedirect::default(),
         host_check: HostCheck::Strict,
         log: LogSink::off(),

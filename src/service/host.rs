@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::virtual_service::HostCheck;
+use crate::config::virtual_service::Mode;
 use crate::names::CertificateName;
 use crate::names::ServerName;
 use crate::service::VirtualService;
@@ -111,6 +112,9 @@ impl Came<'_> {
 
     fn may_serve(&self, sibling: &VirtualService, name: &str) -> bool {
         self.service.host_check == HostCheck::SamePolicy
+            && sibling.mode == Mode::Http
+            // Else the client's certificate would be missing where it is wanted.
+            && sibling.client_certificate_headers == self.service.client_certificate_headers
             && sibling.has_tls_policy_of(self.service)
             && self.service.served_certificate_covers(self.certificate, name)
     }

@@ -59,6 +59,8 @@ pub struct VirtualService {
     pub trusted_proxies: Box<[IpNet]>,
     /// Which fields tell the endpoint about the client.
     pub forwarded: Forwarded,
+    /// Whether fields tell the endpoint about the client's certificate.
+    pub client_certificate_headers: bool,
     /// What a plain HTTP request for one of the domains is answered with.
     pub http_redirect: HttpRedirect,
     /// What happens to a host that is not this child's.
@@ -107,16 +109,26 @@ impl VirtualService {
             parent,
             domains,
             mode: config.mode,
-            tls,
+            tls: tls_side(tls, config),
             target,
             policy,
             trusted_proxies: config.trusted_proxies.clone().into(),
             forwarded: config.forwarded,
+            client_certificate_headers: config.policy.client_certificate_headers,
             http_redirect: HttpRedirect::compile(&config.http_redirect),
             host_check: config.host_check,
             metrics,
             log,
             retirement: Retirement::new(),
+        }
+    }
+
+    /// The mode, as the configuration writes it.
+    pub fn mode_word(&self) -> &'static str {
+        match self.mode {
+            Mode::Http => "http",
+            Mode::Passthrough => "passthrough",
+            Mode::Tcp => "tcp",
         }
     }
 
@@ -147,6 +159,15 @@ impl VirtualService {
             .find(|certificate| *certificate.name() == *served)
             .and_then(|certificate| certificate.material())
             .is_some_and(|material| material.facts.covers(host))
+    }
+}
+
+/// What the service wants of its handshakes.
+fn tls_side(tls: Acceptor, config: &config::virtual_service::VirtualService) -> Acceptor {
+    let tls = tls.keeping_client_certificates(config.policy.client_certificate_headers);
+    match config.mode {
+        Mode::Http => tls,
+        Mode::Passthrough | Mode::Tcp => tls.without_default_alpn(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! A listener's table: from a server name to the child that owns it, or to the parent (SPEC VS-2 to VS-4).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use crate::names::DomainPattern;
 use crate::names::ServerName;
@@ -19,6 +22,8 @@ pub struct Table {
     parent: Arc<VirtualService>,
     /// Names that no child owns are refused instead of served by the parent (SPEC VS-4).
     pub strict_sni: bool,
+    /// Who begins connections with a PROXY protocol header; nobody else may.
+    pub proxy_protocol: Box<[IpNet]>,
     /// The bounds of connections that are accepted from now on.
     pub settings: Arc<Settings>,
     exact: HashMap<Box<str>, Arc<VirtualService>>,
@@ -65,6 +70,7 @@ impl Table {
         let mut table = Self {
             parent,
             strict_sni,
+            proxy_protocol: Box::default(),
             settings,
             exact: HashMap::new(),
             apexes: HashMap::new(),
@@ -76,6 +82,17 @@ impl Table {
             }
         }
         table
+    }
+
+    /// With the addresses whose connections begin with a PROXY protocol header.
+    pub fn expecting_proxy_protocol_from(self, networks: &[IpNet]) -> Self {
+        Self { proxy_protocol: networks.into(), ..self }
+    }
+
+    /// Whether a connection from there must begin with a PROXY protocol header.
+    pub fn expects_proxy_protocol(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxy_protocol.iter().any(|network| network.contains(&peer))
     }
 
     /// The service that a connection with this server name is given to.

@@ -69,7 +69,7 @@ families! {
     SniUnmatched = "portcullis_tls_sni_unmatched_total" Counter ["virtual_service", "sni"]
         "ClientHellos on a parent whose server name selects no child: absent or unknown.";
     HandshakeFailures = "portcullis_tls_handshake_failures_total" Counter ["virtual_service", "reason"]
-        "Failed TLS handshakes on a parent, by reason.";
+        "Connections of a parent that no virtual service got: failed TLS handshakes and bad PROXY headers, by reason.";
     Connections = "portcullis_connections_total" Counter ["virtual_service"]
         "TLS connections given to a virtual service.";
     ConnectionsActive = "portcullis_connections_active" Gauge ["virtual_service"]
@@ -96,10 +96,12 @@ families! {
         "Requests refused because their host does not belong to the virtual service of the connection.";
     RequestFailures = "portcullis_http_request_failures_total" Counter ["virtual_service", "reason"]
         "Requests that failed, by reason.";
+    StreamFailures = "portcullis_stream_failures_total" Counter ["virtual_service", "reason"]
+        "Relayed streams that ended otherwise than by both ends, by reason.";
     ReceivedBytes = "portcullis_received_bytes_total" Counter ["virtual_service"]
-        "Bytes of request bodies received from clients.";
+        "Bytes of request bodies and of relayed streams received from clients.";
     SentBytes = "portcullis_sent_bytes_total" Counter ["virtual_service"]
-        "Bytes of response bodies sent to clients.";
+        "Bytes of response bodies and of relayed streams sent to clients.";
     EndpointRequests = "portcullis_endpoint_requests_total" Counter ["pool", "endpoint"]
         "Requests sent to an endpoint.";
     EndpointRequestsActive = "portcullis_endpoint_requests_active" Gauge ["pool", "endpoint"]
@@ -111,7 +113,21 @@ families! {
     EndpointConnectionsIdle = "portcullis_endpoint_connections_idle" Gauge ["pool", "endpoint"]
         "Open connections to an endpoint that wait for a request.";
     EndpointUp = "portcullis_endpoint_up" Gauge ["pool", "endpoint"]
-        "1 when the latest attempt to connect to an endpoint succeeded, 0 when it failed.";
+        "1 when an endpoint is up by its health checks, or, without them, when the latest attempt to connect succeeded; else 0.";
+    EndpointChecks = "portcullis_endpoint_checks_total" Counter ["pool", "endpoint", "result"]
+        "Health checks of an endpoint, by result: ok, or why not.";
+    EndpointTransitions = "portcullis_endpoint_transitions_total" Counter ["pool", "endpoint", "status"]
+        "How often the health checks changed their mind about an endpoint, by what they say now: up or down.";
+    PoolLookups = "portcullis_pool_lookups_total" Counter ["pool", "endpoint", "result"]
+        "Lookups of the name of an endpoint, by result: changed, unchanged, no_address or no_answer.";
+    EndpointEjections = "portcullis_endpoint_ejections_total" Counter ["pool", "endpoint"]
+        "Times that an endpoint was left out for a while, because its answers failed.";
+    PoolQueue = "portcullis_pool_queue_length" Gauge ["pool"]
+        "Requests that wait until an endpoint has room for them.";
+    PoolRejections = "portcullis_pool_rejections_total" Counter ["pool", "reason"]
+        "Requests that were given to no endpoint, by reason: no_endpoint, queue_full or queue_timeout.";
+    PoolRetriesExhausted = "portcullis_pool_retry_budget_exhausted_total" Counter ["pool"]
+        "Requests that were not sent a second time, because the retry budget was spent.";
     PoolRetries = "portcullis_pool_retries_total" Counter ["pool"]
         "Requests of a pool that were sent a second time.";
     CertificateNotAfter = "portcullis_certificate_not_after_timestamp_seconds" Gauge ["certificate", "key_type"]

@@ -9,6 +9,7 @@ pub mod app_log;
 pub mod catalog;
 pub mod cells;
 pub mod certificate_metrics;
+pub mod check_metrics;
 pub mod exposition;
 pub mod lazy;
 pub mod listener_metrics;

@@ -1,7 +1,10 @@
 //! The handles of a pool and of each of its endpoints.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use metrics::Counter;
 use metrics::Gauge;
@@ -19,18 +22,69 @@ pub struct PoolMetrics {
     pool: PoolName,
     scope: Scope,
     retries: OnceLock<Counter>,
+    budget_exhausted: OnceLock<Counter>,
+    queue: OnceLock<Gauge>,
+    rejections: LazyCounters<&'static str>,
 }
 
 impl PoolMetrics {
     /// The handles of a pool, none of which exists yet.
     pub fn new(recorder: &Recorder, pool: &PoolName) -> Self {
-        Self { pool: pool.clone(), scope: recorder.scope(), retries: OnceLock::new() }
+        Self {
+            pool: pool.clone(),
+            scope: recorder.scope(),
+            retries: OnceLock::new(),
+            budget_exhausted: OnceLock::new(),
+            queue: OnceLock::new(),
+            rejections: LazyCounters::default(),
+        }
     }
 
     /// Counts a request that is sent once more.
     pub fn retried(&self) {
-        let labels = &[("pool", self.pool.as_str())];
-        self.retries.get_or_init(|| self.scope.counter(Family::PoolRetries, labels)).increment(1);
+        let make = || self.scope.counter(Family::PoolRetries, &self.labels());
+        self.retries.get_or_init(make).increment(1);
+    }
+
+    /// Counts a request that was not sent once more, because the budget is spent.
+    pub fn budget_exhausted(&self) {
+        let make = || self.scope.counter(Family::PoolRetriesExhausted, &self.labels());
+        self.budget_exhausted.get_or_init(make).increment(1);
+    }
+
+    /// Counts a request as waiting until the guard goes.
+    pub fn queued(&self) -> Queued {
+        let make = || self.scope.gauge(Family::PoolQueue, &self.labels());
+        let gauge = self.queue.get_or_init(make).clone();
+        gauge.increment(1.0);
+        Queued(gauge)
+    }
+
+    /// Counts a request that was given to no endpoint.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejections.increment(reason, || {
+            let [pool] = self.labels();
+            self.scope.counter(Family::PoolRejections, &[pool, ("reason", reason)])
+        });
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 1] {
+        [("pool", self.pool.as_str())]
+    }
+}
+
+/// A request that waits for a place in flight.
+pub struct Queued(Gauge);
+
+impl fmt::Debug for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queued")
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 
@@ -42,6 +96,9 @@ pub struct EndpointMetrics {
     scope: Scope,
     busy: OnceLock<Box<Busy>>,
     connect_failures: LazyCounters<&'static str>,
+    /// Health checks say whether it is up; connects do not.
+    is_checked: AtomicBool,
+    ejections: OnceLock<Counter>,
 }
 
 #[derive(Debug)]
@@ -62,7 +119,15 @@ impl EndpointMetrics {
             scope: recorder.scope(),
             busy: OnceLock::new(),
             connect_failures: LazyCounters::default(),
+            is_checked: AtomicBool::new(false),
+            ejections: OnceLock::new(),
         })
+    }
+
+    /// Counts that it is left out for a while because of its answers.
+    pub fn ejected(&self) {
+        let make = || self.scope.counter(Family::EndpointEjections, &self.labels());
+        self.ejections.get_or_init(make).increment(1);
     }
 
     /// Counts a request that is sent; it is in flight until the guard goes.
@@ -77,17 +142,34 @@ impl EndpointMetrics {
     pub fn connected(&self) {
         let busy = self.busy();
         busy.connects.increment(1);
-        busy.up.set(1.0);
+        self.connect_says(1.0);
     }
 
     /// Counts a connection that could not be made.
     pub fn connect_failed(&self, reason: &'static str) {
-        self.busy().up.set(0.0);
+        self.connect_says(0.0);
         self.connect_failures.increment(reason, || {
             let [pool, endpoint] = self.labels();
             let labels = [pool, endpoint, ("reason", reason)];
             self.scope.counter(Family::EndpointConnectFailures, &labels)
         });
+    }
+
+    /// What health checks say; from now on nothing else does.
+    pub fn checked(&self, is_up: bool) {
+        self.is_checked.store(true, Ordering::Relaxed);
+        self.busy().up.set(if is_up { 1.0 } else { 0.0 });
+    }
+
+    /// There are no health checks any more.
+    pub fn unchecked(&self) {
+        self.is_checked.store(false, Ordering::Relaxed);
+    }
+
+    fn connect_says(&self, up: f64) {
+        if !self.is_checked.load(Ordering::Relaxed) {
+            self.busy().up.set(up);
+        }
     }
 
     /// Counts a connection as idle until the guard goes.
@@ -149,6 +231,12 @@ mod tests {
         assert_eq!(value(Family::EndpointUp), None);
         metrics.connect_failed("refused");
         assert_eq!(value(Family::EndpointUp), Some(0.0));
+        metrics.connected();
+        assert_eq!(value(Family::EndpointUp), Some(1.0));
+        metrics.checked(false);
+        metrics.connected();
+        assert_eq!(value(Family::EndpointUp), Some(0.0), "the checks know better");
+        metrics.unchecked();
         metrics.connected();
         assert_eq!(value(Family::EndpointUp), Some(1.0));
         let (request, idle) = (metrics.request_started(), metrics.idle());

@@ -47,6 +47,7 @@ struct Rare {
     host_mismatches: OnceLock<Counter>,
     expired_served: OnceLock<Counter>,
     failures: LazyCounters<&'static str>,
+    stream_failures: LazyCounters<&'static str>,
 }
 
 /// A finished handshake; the words come from closed lists in code.
@@ -188,6 +189,20 @@ impl ServiceMetrics {
     pub fn request_failed(&self, reason: &'static str) {
         self.rare().failures.increment(reason, || {
             self.scope.counter(Family::RequestFailures, &[self.label(), ("reason", reason)])
+        });
+    }
+
+    /// Counts bytes of a stream, as they pass.
+    pub fn relayed(&self, received: u64, sent: u64) {
+        let busy = self.busy();
+        busy.received.increment(received);
+        busy.sent.increment(sent);
+    }
+
+    /// Counts a stream that ended otherwise than by both ends.
+    pub fn stream_failed(&self, reason: &'static str) {
+        self.rare().stream_failures.increment(reason, || {
+            self.scope.counter(Family::StreamFailures, &[self.label(), ("reason", reason)])
         });
     }
 

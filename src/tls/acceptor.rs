@@ -16,12 +16,14 @@ use tokio_rustls::server::TlsStream;
 
 use crate::certificate::Certificate;
 use crate::certificate::Material;
+use crate::config::tls_profile::Alpn;
 use crate::key::KeyType;
 use crate::names::CertificateName;
 use crate::tls::alert;
 use crate::tls::choose;
 use crate::tls::choose::Candidate;
 use crate::tls::choose::Negotiation;
+use crate::tls::choose::ProfileFacts;
 use crate::tls::facts::Finished;
 use crate::tls::facts::TlsFacts;
 use crate::tls::failure::HandshakeError;
@@ -38,6 +40,9 @@ pub struct Acceptor {
     profile: Arc<Profile>,
     ticketer: Ticketer,
     slots: Box<[Slot]>,
+    /// In place of the profile's, where its ALPN is not meant.
+    facts: Option<Box<ProfileFacts>>,
+    keeps_client_certificates: bool,
 }
 
 /// A certificate with the configuration in which it is the only one.
@@ -69,7 +74,25 @@ impl Acceptor {
             seen.push((key_type, certificate.name()));
         }
         let slot = |certificate| Slot { certificate, config: OnceLock::new() };
-        Ok(Self { profile, ticketer, slots: certificates.into_iter().map(slot).collect() })
+        let slots = certificates.into_iter().map(slot).collect();
+        Ok(Self { profile, ticketer, slots, facts: None, keeps_client_certificates: false })
+    }
+
+    /// For a service that does not speak HTTP: ALPN is offered only if the profile names protocols
+    /// other than the default ones. A list that is written out and says the same as the default is
+    /// the default.
+    pub fn without_default_alpn(mut self) -> Self {
+        let facts = self.profile.facts();
+        if *facts.alpn == *DEFAULT_ALPN {
+            self.facts = Some(Box::new(ProfileFacts { alpn: Vec::new(), ..facts.clone() }));
+        }
+        self
+    }
+
+    /// Whether the facts of a handshake have the client's whole certificate.
+    pub fn keeping_client_certificates(mut self, keeps: bool) -> Self {
+        self.keeps_client_certificates = keeps;
+        self
     }
 
     /// The profile that governs the handshakes.
@@ -88,7 +111,8 @@ impl Acceptor {
         for (slot, Slot { certificate, .. }) in self.slots.iter().enumerate() {
             candidates.extend(certificate.material().map(|material| candidate(slot, &material)));
         }
-        choose::negotiate(offer, self.profile.facts(), &candidates, now)
+        let facts = self.facts.as_deref().unwrap_or(self.profile.facts());
+        choose::negotiate(offer, facts, &candidates, now)
     }
 
     /// Finishes the handshake that a ClientHello began. Whoever is refused is told, and the connection is closed
@@ -129,6 +153,7 @@ impl Acceptor {
                     negotiation,
                     certificate: slot.certificate.name().clone(),
                     handshake: started.elapsed(),
+                    keeps_client_certificate: self.keeps_client_certificates,
                 };
                 let facts = Box::new(finished.facts(stream.get_ref().1));
                 Ok((stream, facts))
@@ -148,6 +173,9 @@ impl Acceptor {
         slot.config.get_or_init(|| {
             let mut config = self.profile.base().clone();
             config.cert_resolver = Arc::new(resolver::Slot(Arc::clone(&slot.certificate)));
+            if let Some(facts) = &self.facts {
+                config.alpn_protocols.retain(|_| !facts.alpn.is_empty());
+            }
             // The base has a ticketer that makes none.
             if self.profile.tickets() > 0 {
                 config.ticketer = Arc::new(self.ticketer.clone());
@@ -195,6 +223,9 @@ fn candidate(slot: usize, material: &Material) -> Candidate {
         can_sign: true,
     }
 }
+
+/// What a profile offers that does not say.
+const DEFAULT_ALPN: &[Alpn] = &[Alpn::Http2, Alpn::Http1];
 
 /// What the library has parsed and what it has not taken, or its error with the alert record for the client.
 type Parsed<'a> = Result<(Accepted, &'a [u8]), (rustls::Error, Vec<u8>)>;

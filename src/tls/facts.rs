@@ -14,6 +14,7 @@ use crate::config::tls_profile::Group;
 use crate::key::KeyType;
 use crate::names::CertificateName;
 use crate::names::ServerName;
+use crate::telemetry::app_log::JsonLine;
 use crate::tls::choose::Negotiation;
 use crate::tls::choose::Rule;
 
@@ -40,6 +41,8 @@ pub struct TlsFacts {
     pub resumed: bool,
     /// What is spoken next. Without ALPN it is HTTP/1.1.
     pub alpn: Alpn,
+    /// What ALPN agreed on; None: nothing, because one of the two did not offer it.
+    pub agreed_alpn: Option<Alpn>,
     /// From the ClientHello read to the handshake finished.
     pub handshake: Duration,
     /// The client's certificate; after a resumption the one of the first handshake.
@@ -55,12 +58,32 @@ pub struct ClientCertificateFacts {
     pub subject: Box<str>,
     /// The first common name of the subject.
     pub common_name: Option<Box<str>>,
-    /// Of the certificate's DER.
+    /// SHA-256 of the certificate's DER.
     pub fingerprint: Fingerprint,
+    /// The certificate itself, where the service passes it on: a kilobyte for each connection.
+    pub der: Option<CertificateDer<'static>>,
+}
+
+impl TlsFacts {
+    /// The fields of a log line.
+    pub fn render(&self, line: &mut JsonLine<'_>) {
+        let client_certificate = self.client_certificate.as_ref();
+        line.opt_str("tls.client.server_name", self.server_name.as_ref().map(|name| name.as_str()));
+        line.str("tls.protocol.version", self.version);
+        line.str("tls.cipher", self.cipher);
+        line.opt_str("tls.curve", Some(self.group).filter(|group| !group.is_empty()));
+        line.bool("tls.pfs", self.pfs);
+        line.bool("tls.resumed", self.resumed);
+        line.str("portcullis.certificate", self.certificate.as_str());
+        line.str("portcullis.key_type", self.key_type.as_str());
+        line.opt_str("tls.client.subject", client_certificate.map(|facts| &*facts.subject));
+        let handshake = u64::try_from(self.handshake.as_micros()).unwrap_or(u64::MAX);
+        line.u64("portcullis.duration_us.handshake", handshake);
+    }
 }
 
 impl ClientCertificateFacts {
-    fn of(certificate: &CertificateDer<'_>) -> Self {
+    fn of(certificate: &CertificateDer<'_>, keep: bool) -> Self {
         let parsed = parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed);
         let subject = parsed.as_ref().map(|parsed| parsed.subject());
         let common_name = subject.and_then(|subject| subject.iter_common_name().next());
@@ -68,6 +91,7 @@ impl ClientCertificateFacts {
             subject: subject.map(|subject| subject.to_string().into()).unwrap_or_default(),
             common_name: common_name.and_then(|name| Some(name.as_str().ok()?.into())),
             fingerprint: Fingerprint::of(certificate),
+            der: keep.then(|| certificate.clone().into_owned()),
         }
     }
 }
@@ -78,11 +102,14 @@ pub(super) struct Finished {
     pub(super) negotiation: Negotiation,
     pub(super) certificate: CertificateName,
     pub(super) handshake: Duration,
+    /// The client's certificate is wanted as a whole.
+    pub(super) keeps_client_certificate: bool,
 }
 
 impl Finished {
     pub(super) fn facts(self, connection: &ServerConnection) -> TlsFacts {
-        let Self { server_name, negotiation, certificate, handshake } = self;
+        let Self { server_name, negotiation, certificate, handshake, keeps_client_certificate } =
+            self;
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let suite = connection
             .negotiated_cipher_suite()
@@ -92,6 +119,11 @@ impl Finished {
             .negotiated_key_exchange_group()
             .and_then(|group| Group::from_code(group.name().into()));
         let client = connection.peer_certificates().and_then(<[_]>::first);
+        let agreed_alpn = match connection.alpn_protocol() {
+            Some(b"h2") => Some(Alpn::Http2),
+            Some(b"http/1.1") => Some(Alpn::Http1),
+            _ => None,
+        };
         TlsFacts {
             server_name,
             version: suite.version().as_str(),
@@ -102,12 +134,12 @@ impl Finished {
             key_type: negotiation.algorithm.key_type(),
             rule: negotiation.rule,
             resumed,
-            alpn: match connection.alpn_protocol() {
-                Some(b"h2") => Alpn::Http2,
-                _ => Alpn::Http1,
-            },
+            alpn: agreed_alpn.unwrap_or(Alpn::Http1),
+            agreed_alpn,
             handshake,
-            client_certificate: client.map(ClientCertificateFacts::of),
+            client_certificate: client.map(|certificate| {
+                ClientCertificateFacts::of(certificate, keeps_client_certificate)
+            }),
             expired: negotiation.expired && !resumed,
         }
     }

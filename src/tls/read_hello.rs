@@ -26,7 +26,15 @@ pub async fn read_hello<IO>(io: &mut IO) -> Result<Hello, HelloError>
 where
     IO: AsyncRead + Unpin,
 {
-    let mut bytes = Vec::with_capacity(TYPICAL_HELLO);
+    read_hello_after(io, Vec::new()).await
+}
+
+/// The same where the first bytes have been read already.
+pub async fn read_hello_after<IO>(io: &mut IO, mut bytes: Vec<u8>) -> Result<Hello, HelloError>
+where
+    IO: AsyncRead + Unpin,
+{
+    bytes.reserve(TYPICAL_HELLO.saturating_sub(bytes.len()));
     let mut needed = 1;
     loop {
         while bytes.len() < needed {

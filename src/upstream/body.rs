@@ -189,7 +189,11 @@ impl Body for UpstreamBody {
                 self.give_back();
             }
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.broke();
+                }
+            }
             None => self.give_back(),
         }
         Poll::Ready(frame)

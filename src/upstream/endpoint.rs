@@ -21,6 +21,7 @@ use crate::telemetry::pool_metrics::IdleConnection;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connect::Call;
 use crate::upstream::connect::Connecting;
+use crate::upstream::error::Side;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Sender;
 use crate::upstream::place::Place;
@@ -177,6 +178,26 @@ impl Endpoint {
             Err(error) => self.metrics.connect_failed(error.reason()),
         }
         connected
+    }
+
+    /// Its answer failed, as far as that is its own doing.
+    pub fn failed(&self) {
+        if self.standing.failed() {
+            self.metrics.ejected();
+        }
+    }
+
+    /// An attempt that ended like this. Without a connection, others go first for a moment.
+    pub fn blame(&self, error: &UpstreamError) {
+        match (error.side(), error.unsent()) {
+            (Side::Upstream, true) => {
+                if self.standing.unreachable() {
+                    self.metrics.ejected();
+                }
+            }
+            (Side::Upstream, false) => self.failed(),
+            (Side::Client | Side::Proxy, _) => {}
+        }
     }
 
     /// Puts an unused connection on top of this worker's stack.

@@ -10,6 +10,9 @@ use thiserror::Error;
 /// A failed attempt, or the last of several.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
+    /// The health checks call all endpoints down; none can be up again before this time.
+    #[error("all endpoints of the pool are down")]
+    AllDown(Duration),
     /// The client's request body broke off or was malformed while it was being sent on.
     #[error("the request body failed: {0}")]
     ClientBody(#[source] hyper::Error),
@@ -40,6 +43,12 @@ pub enum UpstreamError {
     /// The HTTP/2 preface failed, or the endpoint did not agree to HTTP/2.
     #[error("the endpoint does not speak the pool's protocol")]
     Protocol(#[source] Option<hyper::Error>),
+    /// As many requests wait for the pool as may.
+    #[error("all endpoints have in flight what they may, and as many wait as may")]
+    QueueFull,
+    /// No endpoint had room for it in time.
+    #[error("no endpoint had room within {0:?}")]
+    QueueTimeout(Duration),
     /// The endpoint's name does not resolve.
     #[error("cannot resolve the endpoint's name: {0}")]
     Resolve(#[source] io::Error),
@@ -106,9 +115,11 @@ impl UpstreamError {
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
             Self::InvalidResponse(_) => "invalid_response",
+            Self::AllDown(_) | Self::NoEndpoint => "no_endpoint",
             Self::InterimFlood => "interim_flood",
-            Self::NoEndpoint => "no_endpoint",
             Self::Protocol(_) => "upstream_protocol",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout(_) => "queue_timeout",
             Self::Resolve(_) => "resolve_failed",
             Self::Tls(_) => "upstream_tls_failed",
             Self::TlsName => "upstream_tls_name",
@@ -122,7 +133,9 @@ impl UpstreamError {
             Self::ClientBody(_) => StatusCode::BAD_REQUEST,
             Self::ClientBodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::ConnectTimeout(_) | Self::FirstByteTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AllDown(_) | Self::NoEndpoint | Self::QueueFull | Self::QueueTimeout(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Closed(_)
             | Self::Connect(_)
             | Self::InterimFlood
@@ -135,12 +148,28 @@ impl UpstreamError {
         }
     }
 
+    /// After how many seconds it may go better, where all that is left is to come again (RFC 9110,
+    /// section 10.2.3).
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::AllDown(after) => {
+                let seconds = after.as_millis().div_ceil(1000).max(1);
+                Some(u64::try_from(seconds).unwrap_or(u64::MAX))
+            }
+            Self::NoEndpoint | Self::QueueFull | Self::QueueTimeout(_) => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whose doing it is.
     pub fn side(&self) -> Side {
         match self {
             Self::ClientBody(_) | Self::ClientBodyTimeout(_) => Side::Client,
-            Self::NoEndpoint | Self::TlsName => Side::Proxy,
-            Self::Closed(_)
+            Self::NoEndpoint | Self::QueueFull | Self::QueueTimeout(_) | Self::TlsName => {
+                Side::Proxy
+            }
+            Self::AllDown(_)
+            | Self::Closed(_)
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::FirstByteTimeout(_)
@@ -157,10 +186,13 @@ impl UpstreamError {
     /// whatever the method.
     pub fn unsent(&self) -> bool {
         match self {
-            Self::Connect(_)
+            Self::AllDown(_)
+            | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::NoEndpoint
             | Self::Protocol(_)
+            | Self::QueueFull
+            | Self::QueueTimeout(_)
             | Self::Resolve(_)
             | Self::Tls(_)
             | Self::TlsName => true,

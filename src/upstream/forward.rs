@@ -10,19 +10,20 @@ use http::Response;
 use http::StatusCode;
 use hyper::body::Incoming;
 
+use crate::upstream::Members;
 use crate::upstream::Pool;
-use crate::upstream::Side;
 use crate::upstream::Source;
 use crate::upstream::UpstreamBody;
 use crate::upstream::UpstreamError;
 use crate::upstream::body::Progress;
 use crate::upstream::choose::Tried;
-use crate::upstream::choose::choose;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::lease::InFlight;
 use crate::upstream::lease::Lease;
 use crate::upstream::lease::Sender;
 use crate::upstream::outgoing::Outgoing;
+use crate::upstream::pick::Picked;
+use crate::upstream::pick::Wish;
 
 /// What happened to a request on the upstream side; filled in as it happens, so that it is there
 /// however the request ends.
@@ -46,41 +47,61 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The last attempt's. Another endpoint is tried, at most `retries` times, if nothing was sent,
-    /// or if the method is idempotent, there is no body, and the endpoint closed the connection.
+    /// The last attempt's. Another endpoint is tried, at most `retries` times and within the pool's
+    /// budget, if nothing was sent, or if the method is idempotent, there is no body, and the endpoint
+    /// closed the connection before the head of a response.
     pub async fn forward(
         &self,
         outgoing: &mut Outgoing,
         source: Source<'_>,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let members = self.members.snapshot();
-        let (balance, turn) = (members.balance(), self.turn.mine());
-        let timeout = members.config.first_byte_timeout;
+        self.budget.mine().asked();
+        let mut members = self.members.snapshot();
+        let fields = outgoing.request().map(|request| request.headers());
+        let wish = members.wish(fields, source.client.ip());
         let mut tried = Tried::default();
-        let mut place = choose(&members.endpoints, balance, turn, tried);
+        let mut picked = self.pick(&mut members, &wish).await?;
+        let timeout = members.config.first_byte_timeout;
         loop {
-            let Some(chosen) = place else {
-                return Err(UpstreamError::NoEndpoint);
-            };
-            let endpoint = &members.endpoints[chosen];
+            let Picked { place, in_flight } = picked;
+            let endpoint = &members.endpoints[place];
             trace.endpoint = Some(Arc::clone(endpoint));
-            let error = match endpoint.exchange(outgoing, &source, timeout, trace).await {
-                Ok(response) => return Ok(response),
+            let exchanged = endpoint.exchange(in_flight, outgoing, &source, timeout, trace).await;
+            let error = match exchanged {
+                Ok(mut response) => {
+                    members.mark(&wish, place, response.headers_mut());
+                    return Ok(response);
+                }
                 Err(error) => error,
             };
-            if error.side() == Side::Upstream {
-                endpoint.standing.unreachable();
-            }
-            tried.add(chosen);
-            place = choose(&members.endpoints, balance, turn, tried);
-            let may_retry = outgoing.is_here() && trace.retries < members.config.retries;
-            if !may_retry || place.is_none() {
-                return Err(error);
-            }
-            trace.retries += 1;
-            self.metrics.retried();
+            endpoint.blame(&error);
+            tried.add(place);
+            let another = outgoing.is_here().then(|| self.retry(&members, &wish, &tried, trace));
+            let Some(another) = another.flatten() else { return Err(error) };
+            picked = another;
         }
+    }
+
+    /// Another endpoint for a request whose attempt failed, if it may have one.
+    pub(super) fn retry(
+        &self,
+        members: &Members,
+        wish: &Wish,
+        tried: &Tried,
+        trace: &mut Trace,
+    ) -> Option<Picked> {
+        if trace.retries >= members.config.retries || !members.has_another(wish, tried) {
+            return None;
+        }
+        if !self.budget.mine().spend(members.config.retry_permille) {
+            self.metrics.budget_exhausted();
+            return None;
+        }
+        let another = members.try_pick(wish, tried).ok()?;
+        trace.retries += 1;
+        self.metrics.retried();
+        Some(another)
     }
 }
 
@@ -90,12 +111,12 @@ impl Endpoint {
     /// is where it was.
     async fn exchange(
         self: &Arc<Self>,
+        in_flight: InFlight,
         outgoing: &mut Outgoing,
         source: &Source<'_>,
         timeout: Duration,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let in_flight = InFlight::begin(self);
         let mut may_reuse = true;
         loop {
             let reused = if may_reuse { self.reuse() } else { None };

@@ -70,10 +70,11 @@ impl Sender {
 }
 
 impl InFlight {
-    /// Counts one more at this endpoint.
-    pub fn begin(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.standing.acquire();
-        Self { _counted: endpoint.metrics.request_started(), endpoint: Arc::clone(endpoint) }
+    /// Counts one more at this endpoint, unless it has as many as it may.
+    pub fn begin(endpoint: &Arc<Endpoint>) -> Option<Self> {
+        let counted = || endpoint.metrics.request_started();
+        let is_mine = endpoint.standing.acquire();
+        is_mine.then(|| Self { _counted: counted(), endpoint: Arc::clone(endpoint) })
     }
 }
 
@@ -94,9 +95,15 @@ impl Lease {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// The response broke off.
+    pub fn broke(self) {
+        self.in_flight.endpoint.failed();
+    }
+
     /// The response has ended cleanly: the next request may have the connection.
     pub fn give_back(self) {
         let endpoint = &self.in_flight.endpoint;
+        endpoint.standing.succeeded();
         match self.sender {
             Sender::Http1(sender) if sender.is_ready() => endpoint.keep(sender),
             // The request body is still on its way, or the connection is about to close.

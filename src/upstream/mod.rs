@@ -5,23 +5,33 @@
 
 pub mod adapt;
 pub mod body;
+pub mod budget;
+pub mod check;
 pub mod choose;
 pub mod circle;
 pub mod client_body;
 pub mod connect;
+pub mod cookie;
 pub mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod forward;
+pub mod hash;
+pub mod health;
 pub mod interim;
 pub mod lease;
+pub mod names;
 pub mod opening;
 pub mod outgoing;
+pub mod pick;
 pub mod place;
+pub mod queue;
 pub mod source;
 pub mod standing;
+pub mod sticky;
 pub mod stream;
 pub mod stream_io;
+pub mod supervision;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,13 +44,19 @@ use crate::per_worker::PerWorker;
 use crate::telemetry::pool_metrics::EndpointMetrics;
 use crate::telemetry::pool_metrics::PoolMetrics;
 use crate::telemetry::recorder::Recorder;
-use crate::upstream::choose::Turn;
+use crate::upstream::budget::Budget;
+use crate::upstream::choose::Chooser;
 use crate::upstream::circle::Circle;
 use crate::upstream::connect::Connecting;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::endpoint::Keeping;
+use crate::upstream::hash::KeySource;
+use crate::upstream::queue::Queue;
 use crate::upstream::standing::Rules;
 use crate::upstream::standing::Standing;
+use crate::upstream::sticky::Sticky;
+use crate::upstream::supervision::Answers;
+use crate::upstream::supervision::Supervision;
 
 pub use crate::upstream::body::RequestBody;
 pub use crate::upstream::body::UpstreamBody;
@@ -64,7 +80,9 @@ pub struct Pool {
     recorder: Recorder,
     metrics: PoolMetrics,
     sizes: Sizes,
-    turn: PerWorker<Turn>,
+    supervision: Supervision,
+    queue: Queue,
+    budget: PerWorker<Budget>,
 }
 
 /// What is the same for all pools of the process.
@@ -83,6 +101,10 @@ pub struct Members {
     /// As it was given; compared by address, to see whether a reload changed it.
     tls: Option<Arc<rustls::ClientConfig>>,
     endpoints: Vec<Arc<Endpoint>>,
+    chooser: Chooser,
+    /// For a consistent hash.
+    key: Option<KeySource>,
+    sticky: Option<Sticky>,
 }
 
 impl Pool {
@@ -93,7 +115,7 @@ impl Pool {
         recorder: &Recorder,
         sizes: Sizes,
     ) -> Arc<Self> {
-        let members = Members { config: config.clone(), tls, endpoints: Vec::new() };
+        let members = Members::new(config, tls, Vec::new(), sizes);
         let pool = Self {
             name: config.name.clone(),
             members: Live::new(Arc::new(members)),
@@ -101,7 +123,9 @@ impl Pool {
             recorder: recorder.clone(),
             metrics: PoolMetrics::new(recorder, &config.name),
             sizes,
-            turn: PerWorker::new(sizes.workers, Turn::default),
+            supervision: Supervision::default(),
+            queue: Queue::default(),
+            budget: PerWorker::new(sizes.workers, || Budget::new(sizes.workers)),
         };
         let tls = pool.members.snapshot().tls.clone();
         pool.update(config, tls);
@@ -111,9 +135,19 @@ impl Pool {
     /// Publishes other members. Endpoints whose address and settings are the same stay, with their
     /// connections and counters; requests under way finish where they are.
     pub fn update(&self, config: &config::pool::Pool, tls: Option<Arc<rustls::ClientConfig>>) {
-        let members = self.members(config, tls);
-        let standings = members.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.standing));
-        let standings = standings.collect();
+        let mut answers = self.supervision.answers();
+        answers.retain(config);
+        self.publish(config, tls, &answers);
+    }
+
+    fn publish(
+        &self,
+        config: &config::pool::Pool,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        answers: &Answers,
+    ) {
+        let members = self.members(config, tls, answers);
+        let standings = members.chooser.standings().to_vec();
         self.members.replace(Arc::new(members));
         self.circle.replace(standings);
     }
@@ -127,6 +161,7 @@ impl Pool {
         &self,
         config: &config::pool::Pool,
         tls: Option<Arc<rustls::ClientConfig>>,
+        answers: &Answers,
     ) -> Members {
         let previous = self.members.snapshot();
         let is_same = previous.connects_like(config, tls.as_ref());
@@ -138,29 +173,52 @@ impl Pool {
             response_head: self.sizes.response_head,
             proxy_protocol: config.proxy_protocol,
         };
-        let endpoints = config.endpoints.iter().map(|endpoint| {
-            let kept =
-                previous.endpoints.iter().find(|kept| kept.place.address == endpoint.address);
-            let rules = rules(config, endpoint.weight);
+        let endpoints = answers.places(config).into_iter().map(|(place, weight)| {
+            let kept = previous.endpoints.iter().find(|kept| kept.place == place);
+            let rules = rules(config, weight);
+            let standing = kept.map(|kept| Arc::clone(&kept.standing));
+            let standing = standing.unwrap_or_else(|| Standing::new(rules, &self.circle));
+            standing.obey(rules);
             match kept {
-                Some(kept) if is_same => {
-                    kept.standing.obey(rules);
-                    Arc::clone(kept)
-                }
-                _ => Arc::new(Endpoint::new(
-                    endpoint.address.clone().into(),
-                    Standing::new(rules, &self.circle),
-                    EndpointMetrics::new(&self.recorder, &self.name, &endpoint.address),
-                    connecting.clone(),
-                    keeping(config, self.sizes),
-                )),
+                Some(kept) if is_same => return Arc::clone(kept),
+                None if !previous.endpoints.is_empty() => standing.came_up(),
+                Some(_) | None => {}
             }
+            let metrics = EndpointMetrics::new(&self.recorder, &self.name, &place.address);
+            Arc::new(Endpoint::new(
+                place,
+                standing,
+                metrics,
+                connecting.clone(),
+                keeping(config, self.sizes),
+            ))
         });
-        Members { endpoints: endpoints.collect(), config: config.clone(), tls }
+        let endpoints = endpoints.collect();
+        Members::new(config, tls, endpoints, self.sizes)
     }
 }
 
 impl Members {
+    fn new(
+        config: &config::pool::Pool,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        endpoints: Vec<Arc<Endpoint>>,
+        sizes: Sizes,
+    ) -> Self {
+        let labels: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.label()).collect();
+        let standings = endpoints.iter().map(|endpoint| Arc::clone(&endpoint.standing)).collect();
+        let key = match &config.balance {
+            Balance::ConsistentHash(key) => Some(KeySource::new(key)),
+            Balance::LeastRequests | Balance::RoundRobin | Balance::TwoChoices => None,
+        };
+        let sticky = config.sticky.as_ref();
+        let sticky = sticky.map(|sticky| Sticky::new(sticky, &config.name, &labels));
+        let has_slow_start = !config.slow_start.is_zero();
+        let chooser = Chooser::new(&config.balance, standings, &labels, sizes.workers)
+            .growing(has_slow_start);
+        Self { config: config.clone(), tls, endpoints, chooser, key, sticky }
+    }
+
     /// Whether connections that were made for these members would be made alike for those.
     fn connects_like(
         &self,
@@ -179,10 +237,6 @@ impl Members {
             && self.config.proxy_protocol == config.proxy_protocol
             && self.config.idle_timeout == config.idle_timeout
             && self.config.idle_connections == config.idle_connections
-    }
-
-    fn balance(&self) -> &Balance {
-        &self.config.balance
     }
 }
 

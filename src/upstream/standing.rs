@@ -75,7 +75,7 @@ impl Standing {
     /// An endpoint of which nothing bad is known.
     pub fn new(rules: Rules, circle: &Arc<Circle>) -> Arc<Self> {
         let standing = Self {
-            weight: AtomicU32::new(0),
+            weight: AtomicU32::new(rules.weight),
             limit: AtomicUsize::new(usize::MAX),
             in_flight: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
@@ -96,11 +96,14 @@ impl Standing {
 
     /// The configuration says something else now.
     pub fn obey(&self, rules: Rules) {
-        self.weight.store(rules.weight, Ordering::Relaxed);
+        let before = self.weight.swap(rules.weight, Ordering::Relaxed);
         self.limit.store(rules.limit.unwrap_or(usize::MAX), Ordering::Relaxed);
         self.slow_start.store(millis(rules.slow_start), Ordering::Relaxed);
         self.failures_allowed.store(rules.ejection.failures, Ordering::Relaxed);
         self.ejection.store(millis(rules.ejection.duration), Ordering::Relaxed);
+        if before == 0 && rules.weight != 0 {
+            self.came_up();
+        }
     }
 
     /// Whether it may be chosen: it has weight, the checks do not call it down, and it is not left
@@ -137,6 +140,10 @@ impl Standing {
     /// The verdict of the health checks, after `rise` and `fall`; the same one may come again.
     pub fn checked(&self, is_up: bool) {
         let was_down = self.is_down.swap(!is_up, Ordering::Relaxed);
+        if !is_up && !was_down {
+            // Who waits for a place here should not wait any longer.
+            self.tell_all();
+        }
         if is_up && was_down {
             // Checked several times: what its answers were like before is forgotten.
             self.failures.store(0, Ordering::Relaxed);
@@ -151,9 +158,7 @@ impl Standing {
         if self.slow_start.load(Ordering::Relaxed) != 0 {
             self.ramp_from.store(self.now(), Ordering::Relaxed);
         }
-        if let Some(circle) = self.circle.upgrade() {
-            circle.opened();
-        }
+        self.tell_all();
     }
 
     /// A whole answer has come from it; its status does not matter.
@@ -165,21 +170,22 @@ impl Standing {
 
     /// It did not answer, or what came was malformed or cut off. Never leaves out the last endpoint
     /// that is available.
-    pub fn failed(&self) {
+    /// Says whether it is left out from now on.
+    pub fn failed(&self) -> bool {
         let allowed = self.failures_allowed.load(Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if allowed != 0 && failures >= allowed && self.is_dispensable() {
-            self.eject();
-        }
+        let is_enough = allowed != 0 && failures >= allowed && self.is_dispensable();
+        is_enough && self.eject()
     }
 
     /// No connection could be made: a failure after which others go first for a moment, even before
     /// there are enough failures.
-    pub fn unreachable(&self) {
-        self.failed();
-        if !self.is_left_out() && self.is_dispensable() {
+    pub fn unreachable(&self) -> bool {
+        let is_ejected = self.failed();
+        if !is_ejected && !self.is_left_out() && self.is_dispensable() {
             self.left_out_until.store(self.now() + UNREACHABLE_FOR, Ordering::Relaxed);
         }
+        is_ejected
     }
 
     /// Its share of the moment in thousandths of a unit of weight.
@@ -263,11 +269,21 @@ impl Standing {
         self.circle.upgrade().is_some_and(|circle| circle.has_another(self))
     }
 
-    fn eject(&self) {
+    fn tell_all(&self) {
+        if let Some(circle) = self.circle.upgrade() {
+            circle.opened();
+        }
+    }
+
+    fn eject(&self) -> bool {
         let now = self.now();
         let base = self.ejection.load(Ordering::Relaxed);
         let (last, ended) =
             (self.ejected_for.load(Ordering::Relaxed), self.ejected_until.load(Ordering::Relaxed));
+        if now < ended {
+            // Others that were under way when it began.
+            return false;
+        }
         let is_relapse = ended != 0 && now < ended.saturating_add(last);
         let length = if is_relapse { (last * 2).min(base * LONGEST) } else { base };
         let until = now + length;
@@ -278,6 +294,7 @@ impl Standing {
             self.ramp_from.store(until, Ordering::Relaxed);
         }
         self.left_out_until.store(until, Ordering::Relaxed);
+        true
     }
 
     /// Milliseconds since `born`, and never 0.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::upstream::Pool;
-use crate::upstream::Side;
 use crate::upstream::Source;
 use crate::upstream::Trace;
 use crate::upstream::UpstreamError;
 use crate::upstream::choose::Tried;
-use crate::upstream::choose::choose;
 use crate::upstream::lease::InFlight;
+use crate::upstream::pick::Picked;
 
 pub use crate::upstream::stream_io::StreamIo;
 
@@ -34,16 +33,15 @@ impl Pool {
         source: Source<'_>,
         trace: &mut Trace,
     ) -> Result<Stream, UpstreamError> {
-        let members = self.members.snapshot();
-        let (balance, turn) = (members.balance(), self.turn.mine());
+        self.budget.mine().asked();
+        let mut members = self.members.snapshot();
+        let wish = members.wish(None, source.client.ip());
         let mut tried = Tried::default();
+        let mut picked = self.pick(&mut members, &wish).await?;
         loop {
-            let Some(chosen) = choose(&members.endpoints, balance, turn, tried) else {
-                return Err(UpstreamError::NoEndpoint);
-            };
-            let endpoint = &members.endpoints[chosen];
+            let Picked { place, in_flight } = picked;
+            let endpoint = &members.endpoints[place];
             trace.endpoint = Some(Arc::clone(endpoint));
-            let in_flight = InFlight::begin(endpoint);
             let started = Instant::now();
             let connected = endpoint.connect_stream(&source).await;
             trace.connect = Some(started.elapsed());
@@ -54,15 +52,13 @@ impl Pool {
                 }
                 Err(error) => error,
             };
-            if error.side() == Side::Upstream {
-                endpoint.standing.unreachable();
-            }
-            tried.add(chosen);
-            if trace.retries == members.config.retries {
+            drop(in_flight);
+            endpoint.blame(&error);
+            tried.add(place);
+            let Some(another) = self.retry(&members, &wish, &tried, trace) else {
                 return Err(error);
-            }
-            trace.retries += 1;
-            self.metrics.retried();
+            };
+            picked = another;
         }
     }
 }

@@ -4,8 +4,10 @@ pub mod counters;
 pub mod http1;
 pub mod http2;
 mod key_share;
+pub mod relay;
 pub mod target;
 pub mod tickets;
+pub mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,6 +30,10 @@ pub enum Work {
     Handshake { resumed: bool },
     /// A connection for each request.
     NewConnection { request: http1::Request, resumed: bool },
+    /// 10 MiB again and again on a stream that is passed through.
+    Relay(relay::Direction),
+    /// One message at a time, and its echo.
+    WebSocket,
     /// Requests on a kept connection, with a pause between them.
     Http1 { request: http1::Request, pause: Duration },
     /// So many streams on a kept connection, with a pause between reading and new streams.
@@ -95,6 +101,8 @@ impl Worker {
                 }
                 Work::Http1 { request, pause } => self.http1(request, *pause).await,
                 Work::Http2 { .. } => self.http2().await,
+                Work::Relay(direction) => self.relay(*direction).await,
+                Work::WebSocket => self.websocket().await,
             };
             if let Err(error) = done {
                 self.counters.add_failed(1, &error);
@@ -138,6 +146,27 @@ impl Worker {
             }
         }
         // The work is done; how the connection ends does not count.
+        let _ = patiently(target::close(connection.into_stream())).await;
+        Ok(())
+    }
+
+    async fn relay(&self, direction: relay::Direction) -> Result<()> {
+        let mut connection = patiently(relay::Connection::open(&self.target)).await?;
+        while !self.is_over() {
+            patiently(connection.exchange(direction, &self.counters)).await?;
+            self.counters.add_unit();
+        }
+        Ok(())
+    }
+
+    async fn websocket(&self) -> Result<()> {
+        let stream = patiently(self.target.connect()).await?;
+        let opened = websocket::Connection::open(stream, &self.target.domain);
+        let mut connection = patiently(opened).await?;
+        while !self.is_over() {
+            patiently(connection.exchange(&self.counters)).await?;
+            self.counters.add_unit();
+        }
         let _ = patiently(target::close(connection.into_stream())).await;
         Ok(())
     }

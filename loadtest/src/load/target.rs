@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use anyhow::Result;
 use rustls::ClientConfig;
+use rustls::ClientConnection;
 use rustls::DigitallySignedStruct;
 use rustls::HandshakeKind;
 use rustls::SignatureScheme;
@@ -78,12 +79,26 @@ impl Target {
 
     /// Connects and finishes the handshake.
     pub async fn connect(&self) -> Result<Stream> {
+        let stream = self.dial().await?;
+        self.connector.connect(self.server_name.clone(), stream).await.context("handshake failed")
+    }
+
+    /// The ClientHello that a handshake would begin with.
+    pub fn client_hello(&self) -> Result<Vec<u8>> {
+        let config = Arc::clone(self.connector.config());
+        let mut client = ClientConnection::new(config, self.server_name.clone())?;
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Connects without TLS.
+    pub async fn dial(&self) -> Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
         socket.bind(next_source()).context("cannot bind a source address")?;
-        let stream = socket.connect(self.address).await.context("cannot connect")?;
-        self.connector.connect(self.server_name.clone(), stream).await.context("handshake failed")
+        socket.connect(self.address).await.context("cannot connect")
     }
 
     /// The certificate that a new handshake is answered with.

@@ -101,8 +101,10 @@ impl Scenario {
         contenders: &[Contender],
         results: &mut Results,
     ) {
+        let configured: Vec<Contender> =
+            contenders.iter().filter_map(|contender| traffic.configured(contender)).collect();
         let mut started = Vec::new();
-        for contender in contenders {
+        for contender in &configured {
             match Running::start(bench, contender, &bench.sites).await {
                 Ok(running) => started.push(running),
                 Err(error) => self.note(results, contender, 0, Err(error)),

@@ -10,10 +10,12 @@ use tokio::time;
 use crate::bench::Bench;
 use crate::bench::P256_SITE;
 use crate::bench::RSA_SITE;
+use crate::contender::Contender;
 use crate::load::Load;
 use crate::load::Work;
 use crate::load::counters::Counters;
 use crate::load::http1;
+use crate::load::relay::Direction;
 use crate::load::target;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
@@ -42,9 +44,15 @@ enum Task {
     Http1,
     Http2,
     NewConnections,
+    /// Of a stream that is passed through; the proxy may splice.
+    Relay {
+        direction: Direction,
+        splices: bool,
+    },
     ResumedConnections,
     ResumedHandshakes,
     Upload,
+    WebSocket,
 }
 
 /// The loads, in the order of the table.
@@ -67,10 +75,28 @@ pub fn all() -> Vec<Traffic> {
         ),
         traffic("download", "Download of 10 MiB", P256_SITE, Task::Download, 4),
         traffic("upload", "Upload of 10 MiB", P256_SITE, Task::Upload, 4),
+        traffic("websocket", "WebSocket, 1 KiB and its echo", P256_SITE, Task::WebSocket, 32),
+        relay("passthrough_down", "Passthrough, 10 MiB down", Direction::Down, false),
+        relay("passthrough_up", "Passthrough, 10 MiB up", Direction::Up, false),
+        relay("splice_down", "The same down, HAProxy with splice-auto", Direction::Down, true),
+        relay("splice_up", "The same up, HAProxy with splice-auto", Direction::Up, true),
     ]
 }
 
+fn relay(name: &'static str, title: &'static str, direction: Direction, splices: bool) -> Traffic {
+    let task = Task::Relay { direction, splices };
+    Traffic { name, title, site: P256_SITE, task, connections: 4 }
+}
+
 impl Traffic {
+    /// The proxy as this load needs it, if there is such.
+    pub fn configured(&self, contender: &Contender) -> Option<Contender> {
+        match self.task {
+            Task::Relay { splices, .. } => contender.as_relay(splices),
+            _ => Some(contender.clone()),
+        }
+    }
+
     /// One round on one proxy.
     pub async fn sample(&self, bench: &Bench, running: &Running<'_>) -> Result<Vec<Measure>> {
         let site = bench
@@ -132,6 +158,8 @@ impl Traffic {
                 streams: 8,
                 pause: Duration::ZERO,
             },
+            Task::Relay { direction, .. } => Work::Relay(direction),
+            Task::WebSocket => Work::WebSocket,
             Task::Handshakes => Work::Handshake { resumed: false },
             Task::ResumedHandshakes => Work::Handshake { resumed: true },
             Task::NewConnections => Work::NewConnection { request: small(site), resumed: false },
@@ -145,7 +173,7 @@ impl Traffic {
             // A few are noise of the machine; more would be measuring something else.
             anyhow::ensure!(done.failed * 1000 <= done.units, "{} failed: {failure}", done.failed);
         }
-        let is_bulk = matches!(self.task, Task::Download | Task::Upload);
+        let is_bulk = matches!(self.task, Task::Download | Task::Relay { .. } | Task::Upload);
         let amount = if is_bulk { done.bytes } else { done.units };
         anyhow::ensure!(amount > 0, "no work was done");
         let amount = amount as f64;

@@ -173,6 +173,7 @@ impl Front {
         let parent: crate::names::VirtualServiceName = "front".parse().expect("a name");
         Connection {
             client: ClientAddr(SocketAddr::from(([192, 0, 2, 7], 40_000))),
+            peer: None,
             local: SocketAddr::from(([192, 0, 2, 1], 8443)),
             facts: Box::new(facts(self.alpn)),
             service: Arc::clone(&self.shop),
@@ -198,6 +199,7 @@ fn facts(alpn: Alpn) -> TlsFacts {
         rule: Rule::Preferred,
         resumed: false,
         alpn,
+        agreed_alpn: Some(alpn),
         handshake: Duration::from_micros(1),
         client_certificate: None,
         expired: false,

@@ -1,0 +1,62 @@
+//! Why a stream ended otherwise than by both ends saying so.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::relay::direction::Broken;
+use crate::upstream::UpstreamError;
+
+/// What ended a stream.
+#[derive(Debug, Error)]
+pub enum StreamError {
+    /// The client's connection broke.
+    #[error("the client broke the connection: {0}")]
+    Client(#[source] io::Error),
+    /// No endpoint could be connected to.
+    #[error(transparent)]
+    Connect(UpstreamError),
+    /// The process ended, and its time to drain with it.
+    #[error("the proxy stopped")]
+    DrainTimeout,
+    /// Silence in both directions.
+    #[error("nothing moved for {0:?}")]
+    Idle(Duration),
+    /// The service has no pool.
+    #[error("there is no pool to relay to")]
+    NoPool,
+    /// The endpoint's connection broke.
+    #[error("the endpoint broke the connection: {0}")]
+    Upstream(#[source] io::Error),
+}
+
+impl StreamError {
+    /// One stable word: metric label and log field.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client_closed",
+            Self::Connect(error) => error.reason(),
+            Self::DrainTimeout => "drain_timeout",
+            Self::Idle(_) => "tunnel_idle",
+            Self::NoPool => "no_pool",
+            Self::Upstream(_) => "upstream_closed",
+        }
+    }
+
+    /// From client to endpoint.
+    pub(super) fn of_request(broken: Broken) -> Self {
+        match broken {
+            Broken::Source(error) => Self::Client(error),
+            Broken::Sink(error) => Self::Upstream(error),
+        }
+    }
+
+    /// From endpoint to client.
+    pub(super) fn of_response(broken: Broken) -> Self {
+        match broken {
+            Broken::Source(error) => Self::Upstream(error),
+            Broken::Sink(error) => Self::Client(error),
+        }
+    }
+}
