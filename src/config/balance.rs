@@ -46,8 +46,12 @@ pub struct Sticky {
 
 /// The keys of `hash`, where it is a table.
 pub const HASH_KEYS: &[Key] = &[
-    Key::absent("header", "\"x-user\"", "or a table with one of: the name of a header"),
-    Key::absent("cookie", "\"session\"", "the name of a cookie"),
+    Key::absent("header", "\"x-user\"", "one of: the name of a header, whose first value counts"),
+    Key::absent(
+        "cookie",
+        "\"session\"",
+        "the name of a cookie; without it, the client's address counts",
+    ),
 ];
 
 /// The keys of `sticky`.

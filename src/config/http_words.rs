@@ -71,10 +71,10 @@ pub fn path(value: &Value<'_>) -> Option<String> {
         return None;
     }
     if text.contains('*') {
-        complain(
-            "`*` stands for itself in a path",
-            "write `path_prefix = \"/api\"` for all below".to_owned(),
-        );
+        let above = text.split("/*").next().unwrap_or_default();
+        let above = if above.is_empty() || above.contains('*') { "/api" } else { above };
+        let help = format!("write `path_prefix = \"{above}\"` for it and all below");
+        complain("`*` stands for itself in a path", help);
         return None;
     }
     if let Some(at) = text.find(['?', '#']) {

@@ -58,7 +58,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// The keys that a virtual service may have in its own `log` too.
+/// The keys that a virtual service may have in its own `log` too ([`SERVICE_KEYS`]).
 pub const SHARED_KEYS: &[Key] = &[
     Key::default(
         "application",
@@ -71,6 +71,12 @@ pub const SHARED_KEYS: &[Key] = &[
         "1.0",
         "Fraction of the lines of successful exchanges that are written, 0.0 to 1.0. Lines of errors always are.",
     ),
+];
+
+/// The same, where what is left out is as in `[log]`.
+pub const SERVICE_KEYS: &[Key] = &[
+    Key::absent("application", "\"logs/shop.log\"", "\"stdout\", \"off\" or a file"),
+    Key::absent("sample", "0.1", "fraction of the lines of successful exchanges"),
 ];
 
 /// The keys of `[log]` alone.
@@ -132,7 +138,7 @@ impl ServiceLog {
             return None;
         }
         let title = "`log` of a virtual service".to_owned();
-        let table = Table::open(value, title, "service_log", &[SHARED_KEYS])?;
+        let table = Table::open(value, title, "service_log", &[SERVICE_KEYS])?;
         let good = |target: Field<LogTarget>| target.good().map(|located| located.value.clone());
         Some(Self {
             application: good(table.field("application", LogTarget::read)),

@@ -76,7 +76,7 @@ pub fn check(raw: &Raw, complaints: &mut Complaints) {
         };
         if let Some(place) = pool.needs_requests() {
             let message = format!("the pool `{}` chooses endpoints by requests", named.value);
-            let help = "use `balance = \"consistent_hash\"` with `hash = \"client_address\"`";
+            let help = "make another pool for streams; `hash = \"client_address\"` binds clients without requests";
             warn(place, message, help);
         }
         if let (Mode::Passthrough, Some(place)) = (mode.value, pool.tls.place()) {

@@ -12,9 +12,11 @@ use crate::config::value::Value;
 pub fn some_networks(value: &Value<'_>) -> Option<Vec<Located<IpNet>>> {
     let networks = networks(value)?;
     if networks.is_empty() {
-        let help = "name at least one network, or remove the key for everybody; to shut everybody out, \
-                    write `deny = [\"0.0.0.0/0\", \"::/0\"]`";
-        value.complain(format!("{} is empty", value.name()), "", Some(help.to_owned()));
+        let mut help = "name at least one network, or remove the key for everybody".to_owned();
+        if value.word_of_table() == "allow" {
+            help.push_str("; to shut everybody out, write `deny = [\"0.0.0.0/0\", \"::/0\"]`");
+        }
+        value.complain(format!("{} is empty", value.name()), "", Some(help));
         return None;
     }
     Some(networks)

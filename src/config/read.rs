@@ -177,6 +177,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The value, if there is one; None where it is wrong.
+    pub fn unless_bad(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => Some(None),
+            Self::Bad(_) => None,
+            Self::Good(located) => Some(Some(located.value)),
+        }
+    }
+
     /// The value, if there is a good one.
     pub fn good(&self) -> Option<&Located<T>> {
         match self {

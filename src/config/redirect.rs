@@ -115,7 +115,12 @@ fn mistake_in(text: &str) -> Option<(String, String)> {
         let help = "write a whole address, such as \"https://www.example.com{uri}\"";
         return Some((format!("`{text}` is not an address"), help.to_owned()));
     }
-    if text.starts_with("//") || text.starts_with("/{uri}") || text.starts_with("/{path}") {
+    let absolute = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    if absolute.is_some_and(|rest| !begins_with_host(rest)) {
+        let help = "write a whole address, such as \"https://www.example.com{uri}\"";
+        return Some((format!("`{text}` names no host"), help.to_owned()));
+    }
+    if ["//", "/\\", "/{uri}", "/{path}"].iter().any(|start| text.starts_with(start)) {
         let help = "write a whole address, such as \"https://www.example.com{uri}\"";
         return Some((
             "two slashes at the beginning lead to another host, which the client could choose"
@@ -124,6 +129,12 @@ fn mistake_in(text: &str) -> Option<(String, String)> {
         ));
     }
     None
+}
+
+/// A path there would be read as the host, and the client chooses the path.
+fn begins_with_host(rest: &str) -> bool {
+    rest.starts_with("{host}")
+        || rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
 }
 
 /// The first `{..}` that is none of ours, or a brace without the other.
@@ -165,9 +176,12 @@ mod tests {
 
     #[test]
     fn locations_may_hold_parts_of_the_request() {
-        for good in
-            ["https://www.example.com{uri}", "https://{host}:8443{path}", "/login?to={path}"]
-        {
+        for good in [
+            "https://www.example.com{uri}",
+            "https://{host}:8443{path}",
+            "/login?to={path}",
+            "/x?to=http://{uri}",
+        ] {
             assert_eq!(reads(&format!("'{good}'"), location), good);
         }
     }
@@ -184,6 +198,9 @@ mod tests {
             ("https://", "not an address"),
             ("/{uri}", "another host"),
             ("//evil.example", "another host"),
+            ("/\\evil.example", "another host"),
+            ("https://{uri}", "names no host"),
+            ("https:///x", "names no host"),
             ("https://a/ü", "ASCII"),
         ];
         for (text, told) in wrong {

@@ -149,7 +149,7 @@ mod tests {
             assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
             count += 1;
         }
-        assert!(count >= 5, "{count} examples");
+        assert!(count >= 8, "{count} examples");
     }
 
     #[test]

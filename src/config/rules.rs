@@ -127,19 +127,22 @@ fn complain_unreachable(value: &Value<'_>, place: &Place, first: &Located<Rule>)
 fn read(value: &Value<'_>, pools: &mut Vec<Located<PoolName>>) -> Option<Rule> {
     let table = Table::open(value, "a rule".to_owned(), "rules", &[KEYS])?;
     let matches = matches(&table);
+    let path = matches.as_ref().and_then(|matches| matches.path.as_ref());
+    let rewrite = rewrite(&table, path);
     let action = RawAction::read(&table);
+    pools.extend(action.pool);
     let edits = |key| table.or(key, HeaderEdits::default(), HeaderEdits::read);
     let body = table.field("request_body", |value| value.size(0..=u64::MAX >> 1));
     let rule = Rule {
-        rewrite: rewrite(&table, matches.path.as_ref()),
-        matches,
+        rewrite,
+        // What it matches is not known when that is past reading: all of it would be a wrong guess.
+        matches: matches?,
         action: action.action,
         request_headers: edits("request_headers"),
         response_headers: edits("response_headers"),
         rate_limits: table.or("rate_limits", Vec::new(), RateLimit::read_list_of_rule),
         request_body: body.good().map(|body| body.value as u64),
     };
-    pools.extend(action.pool);
     if table.is_empty() {
         let help = "say which requests it is for (`path_prefix`, `methods` ..) and what becomes of them \
                     (`pool`, `redirect`, `status` ..)";
@@ -149,7 +152,7 @@ fn read(value: &Value<'_>, pools: &mut Vec<Located<PoolName>>) -> Option<Rule> {
     Some(rule)
 }
 
-fn matches(table: &Table<'_>) -> Match {
+fn matches(table: &Table<'_>) -> Option<Match> {
     let path = table.field("path", http_words::path);
     let prefix = table.field("path_prefix", http_words::path);
     if let (Some(path), Some(prefix)) = (path.place(), prefix.place()) {
@@ -160,16 +163,19 @@ fn matches(table: &Table<'_>) -> Match {
         table.document().complain(complaint);
     }
     let clients = table.field("clients", networks::some_networks);
-    Match {
-        path: match (path, prefix) {
-            (Field::Good(path), _) => Some(PathMatch::Exact(path.value)),
-            (_, Field::Good(prefix)) => Some(PathMatch::Prefix(prefix.value)),
-            _ => None,
-        },
-        methods: table.or("methods", Vec::new(), methods),
-        headers: table.or("headers", Vec::new(), headers),
-        clients: clients.good().map(|clients| networks::plain(&clients.value)).unwrap_or_default(),
-    }
+    let (methods, headers) = (table.field("methods", methods), table.field("headers", headers));
+    let path = match (path, prefix) {
+        (Field::Absent, Field::Absent) => None,
+        (Field::Good(path), Field::Absent) => Some(PathMatch::Exact(path.value)),
+        (Field::Absent, Field::Good(prefix)) => Some(PathMatch::Prefix(prefix.value)),
+        _ => return None,
+    };
+    Some(Match {
+        path,
+        methods: methods.unless_bad()?.unwrap_or_default(),
+        headers: headers.unless_bad()?.unwrap_or_default(),
+        clients: networks::plain(&clients.unless_bad()?.unwrap_or_default()),
+    })
 }
 
 fn methods(value: &Value<'_>) -> Option<Vec<String>> {
@@ -190,7 +196,7 @@ fn methods(value: &Value<'_>) -> Option<Vec<String>> {
     })?;
     if methods.is_empty() {
         let help = "name at least one, or remove the key".to_owned();
-        value.complain("no request has none of all methods", "", Some(help));
+        value.complain("`methods` is empty", "no request matches", Some(help));
         return None;
     }
     Some(methods)
@@ -203,6 +209,7 @@ fn headers(value: &Value<'_>) -> Option<Vec<(String, HeaderMatch)>> {
         return None;
     };
     let mut headers = Vec::with_capacity(entries.len());
+    let mut is_good = true;
     for (name, entry) in entries {
         let document = value.document();
         let name = http_words::field_name(document, &document.place(name.span()), name.get_ref());
@@ -211,14 +218,18 @@ fn headers(value: &Value<'_>) -> Option<Vec<(String, HeaderMatch)>> {
             if entry.flag() == Some(false) {
                 let help = "put a rule for requests that have it before this one".to_owned();
                 entry.complain("a rule cannot ask for a header that is not there", "", Some(help));
+                None
+            } else {
+                Some(HeaderMatch::Present)
             }
-            Some(HeaderMatch::Present)
         } else {
             http_words::field_value(&entry).map(HeaderMatch::Value)
         };
-        headers.extend(name.zip(wanted));
+        let pair = name.zip(wanted);
+        is_good &= pair.is_some();
+        headers.extend(pair);
     }
-    Some(headers)
+    is_good.then_some(headers)
 }
 
 fn rewrite(table: &Table<'_>, path: Option<&PathMatch>) -> Option<Rewrite> {
@@ -282,3 +293,53 @@ fn covers(wide: &Match, narrow: &Match) -> bool {
 /// RFC 9110, section 9, and PATCH of RFC 5789.
 const METHODS: &[&str] =
     &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read::testing::reads;
+    use crate::config::read::testing::refuses;
+
+    /// Whether what the first matches leaves nothing for the second.
+    fn hides(first: &str, second: &str) -> bool {
+        let rules = reads(&format!("[{{ {first} }}, {{ {second} }}]"), RawRules::read).rules;
+        covers(&rules[0].matches, &rules[1].matches)
+    }
+
+    #[test]
+    fn a_wider_rule_hides_what_comes_after_it() {
+        for (first, second) in [
+            ("status = 404", "path = '/a'"),
+            ("path_prefix = '/'", "methods = ['GET']"),
+            ("path_prefix = '/a'", "path_prefix = '/a/b'"),
+            ("path_prefix = '/a'", "path = '/a'"),
+            ("path_prefix = '/a/'", "path = '/a/b'"),
+            ("methods = ['GET', 'HEAD']", "methods = ['HEAD'], path = '/a'"),
+            ("headers = { x-a = true }", "headers = { x-a = '1', x-b = '2' }"),
+            ("clients = ['10.0.0.0/8']", "clients = ['10.1.0.0/16', '10.2.3.4']"),
+        ] {
+            assert!(hides(first, second), "{first} | {second}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_leaves_something_hides_nothing() {
+        for (first, second) in [
+            ("path_prefix = '/a'", "path_prefix = '/ab'"),
+            ("path_prefix = '/a/'", "path = '/a'"),
+            ("path_prefix = '/a/b'", "path_prefix = '/a'"),
+            ("path = '/a'", "path_prefix = '/a'"),
+            ("methods = ['GET']", "path = '/a'"),
+            ("headers = { x-a = '1' }", "headers = { x-a = true }"),
+            ("clients = ['10.0.0.0/8']", "clients = ['10.1.0.0/16', '11.0.0.1']"),
+        ] {
+            assert!(!hides(first, second), "{first} | {second}");
+        }
+    }
+
+    #[test]
+    fn what_a_broken_rule_matches_is_not_guessed() {
+        let told = refuses("[{ path = 'a' }, { path = '/b' }]", RawRules::read);
+        assert!(!told.contains("never applies"), "{told}");
+    }
+}

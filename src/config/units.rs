@@ -30,6 +30,18 @@ pub fn parse_size(text: &str) -> Option<usize> {
     number.checked_mul(bytes).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
+/// What to write for `"10MB"` or `"10m"`.
+pub fn size_help(text: &str) -> Option<String> {
+    let (number, unit) = split(text)?;
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "k" | "kb" | "kib" | "ki" => "KiB",
+        "m" | "mb" | "mib" | "mi" => "MiB",
+        "g" | "gb" | "gib" | "gi" => "GiB",
+        _ => return None,
+    };
+    Some(format!("write \"{number}{unit}\""))
+}
+
 /// Writes a duration as it would be read.
 pub struct DurationText(
     /// What to write.
@@ -39,6 +51,9 @@ pub struct DurationText(
 impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
+        if milliseconds == 0 {
+            return f.write_str("0s");
+        }
         for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
             if milliseconds >= u128::from(unit) && milliseconds.is_multiple_of(u128::from(unit)) {
                 return write!(f, "{}{name}", milliseconds / u128::from(unit));

@@ -24,6 +24,7 @@ use crate::config::units::DurationText;
 use crate::config::units::SizeText;
 use crate::config::units::parse_duration;
 use crate::config::units::parse_size;
+use crate::config::units::size_help;
 use crate::config::variables::VariableError;
 use crate::config::variables::expand;
 
@@ -286,7 +287,8 @@ impl<'a> Value<'a> {
         let Some(size) = size else {
             let message =
                 format!("{} must be a size such as 32768, \"32KiB\" or \"1MiB\"", self.name());
-            self.complain(message, "", None);
+            let help = self.value.get_ref().as_str().and_then(size_help);
+            self.complain(message, "", help);
             return None;
         };
         if !range.contains(&size) {

@@ -249,7 +249,7 @@ pub const KEYS: &[Key] = &[
     Key::absent(
         "log",
         "{ application = \"logs/shop.log\", sample = 0.1 }",
-        "Its own log; default: as in [log].",
+        "Its own log; what is left out is as in [log]. A table with",
     )
-    .with(log::SHARED_KEYS),
+    .with(log::SERVICE_KEYS),
 ];

@@ -14,7 +14,9 @@ pub fn error(error: &ForwardError) -> Response<Bytes> {
     let status = error.status();
     let text = match error {
         // Says what is wrong with the request, to whom it concerns.
-        ForwardError::HostMismatch | ForwardError::Rejected(_) => format!("{status}: {error}\n"),
+        ForwardError::HostMismatch | ForwardError::Refused(_) | ForwardError::Rejected(_) => {
+            format!("{status}: {error}\n")
+        }
         // What goes on behind the proxy is for its log, not for clients.
         ForwardError::NoPool | ForwardError::Upstream(_) => format!("{status}\n"),
     };

@@ -69,7 +69,7 @@ impl Body for ResponseBody {
                     self.exchange.response_ended();
                 }
             }
-            Some(Err(error)) => self.exchange.failed(error.reason()),
+            Some(Err(error)) => self.exchange.broke_off(error.reason()),
             None => self.exchange.response_ended(),
         }
         Poll::Ready(frame)

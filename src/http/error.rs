@@ -3,6 +3,7 @@
 use http::StatusCode;
 use thiserror::Error;
 
+use crate::service::policy::Refusal;
 use crate::upstream::Side;
 use crate::upstream::UpstreamError;
 
@@ -15,6 +16,9 @@ pub enum ForwardError {
     /// The service has neither pool nor answer.
     #[error("nothing is served here")]
     NoPool,
+    /// The service's policy does not let it pass.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The request is not one that a proxy may pass on.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -52,6 +56,7 @@ impl ForwardError {
         match self {
             Self::HostMismatch => "host_mismatch",
             Self::NoPool => "no_pool",
+            Self::Refused(refusal) => refusal.reason(),
             Self::Rejected(Rejection::Host) => "bad_host",
             Self::Rejected(Rejection::HostConflict) => "host_conflict",
             Self::Rejected(Rejection::Length) => "bad_length",
@@ -67,6 +72,10 @@ impl ForwardError {
         match self {
             Self::HostMismatch => StatusCode::MISDIRECTED_REQUEST,
             Self::NoPool => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(Refusal::Address) => StatusCode::FORBIDDEN,
+            Self::Refused(Refusal::BadPath(_)) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Refused(Refusal::RateLimited(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Rejected(Rejection::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected(
                 Rejection::Host
@@ -82,7 +91,7 @@ impl ForwardError {
     /// Whose doing it is.
     pub fn side(&self) -> Side {
         match self {
-            Self::HostMismatch | Self::Rejected(_) => Side::Client,
+            Self::HostMismatch | Self::Refused(_) | Self::Rejected(_) => Side::Client,
             Self::NoPool => Side::Proxy,
             Self::Upstream(error) => error.side(),
         }
@@ -91,6 +100,8 @@ impl ForwardError {
     /// Whether nothing of the request was sent to an endpoint.
     pub fn unsent(&self) -> bool {
         match self {
+            // Of a body that grew too large a part was sent.
+            Self::Refused(refusal) => *refusal != Refusal::BodyTooLarge,
             Self::HostMismatch | Self::NoPool | Self::Rejected(_) => true,
             Self::Upstream(error) => error.unsent(),
         }
@@ -99,7 +110,8 @@ impl ForwardError {
     /// After how many seconds the client may come again, where that is all that is left.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::HostMismatch | Self::NoPool | Self::Rejected(_) => None,
+            Self::Refused(Refusal::RateLimited(over)) => Some(over.seconds()),
+            Self::HostMismatch | Self::NoPool | Self::Refused(_) | Self::Rejected(_) => None,
             Self::Upstream(error) => error.retry_after(),
         }
     }
@@ -109,6 +121,8 @@ impl ForwardError {
     pub fn closes(&self) -> bool {
         match self {
             Self::HostMismatch | Self::Rejected(Rejection::Method) => false,
+            // Nobody waits for the rest of a body that is too large.
+            Self::Refused(refusal) => *refusal == Refusal::BodyTooLarge,
             Self::NoPool | Self::Rejected(_) => true,
             Self::Upstream(error) => error.side() == Side::Client,
         }

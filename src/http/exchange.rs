@@ -18,7 +18,6 @@ use crate::http::admit;
 use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::identity::Identity;
-use crate::service::Target;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
 use crate::telemetry::app_log::JsonLine;
@@ -44,6 +43,10 @@ pub struct Exchange {
     /// The service's gauge knows of it.
     active: Option<ActiveRequest>,
     host: Option<HeaderValue>,
+    /// The place of the rule that applies.
+    rule: Option<usize>,
+    /// It was on its way to a pool.
+    has_asked: bool,
     identity: Option<Identity>,
     /// What happens on the upstream side.
     pub trace: Trace,
@@ -82,6 +85,8 @@ impl Exchange {
             uri: request.uri().clone(),
             has_body: !request.body().is_end_stream(),
             host: None,
+            rule: None,
+            has_asked: false,
             identity: None,
             trace: Trace::default(),
             received: None,
@@ -101,6 +106,36 @@ impl Exchange {
     /// The host has been checked.
     pub fn for_host(&mut self, host: HeaderValue) {
         self.host = Some(host);
+    }
+
+    /// The host that was asked for, once it has been checked.
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// When the head of the request was there.
+    pub fn began(&self) -> std::time::Instant {
+        self.began.into_std()
+    }
+
+    /// The service's policy has found a rule for it, or none.
+    pub fn applies(&mut self, rule: Option<usize>) {
+        self.rule = rule;
+    }
+
+    /// The place of the rule that applies.
+    pub fn rule(&self) -> Option<usize> {
+        self.rule
+    }
+
+    /// It goes to a pool.
+    pub fn asks(&mut self) {
+        self.has_asked = true;
+    }
+
+    /// Whether more came of the request's body than the service takes.
+    pub fn has_overrun(&self) -> bool {
+        self.received.as_ref().is_some_and(|progress| progress.has_overrun())
     }
 
     /// It is clear who serves it, the connection's service or a sibling: counts and lines are that
@@ -147,6 +182,11 @@ impl Exchange {
     /// The first thing that goes wrong is what is counted and logged.
     pub fn failed(&mut self, reason: &'static str) {
         self.reason.get_or_insert(reason);
+    }
+
+    /// The response broke off; what was done to the endpoint's connection is not its fault.
+    pub fn broke_off(&mut self, reason: &'static str) {
+        self.failed(if self.has_overrun() { "request_body_too_large" } else { reason });
     }
 
     /// Bytes of the response's body are on their way.
@@ -200,8 +240,11 @@ impl Exchange {
             line.u64("portcullis.duration_us.first_byte", micros(first_byte));
         }
         line.u64("portcullis.duration_us.total", micros(done.duration));
+        if let Some(rule) = self.rule {
+            line.u64("portcullis.rule", rule as u64 + 1);
+        }
         // A request that was refused before has asked no pool.
-        if let (Target::Pool(pool), Some(_)) = (&service.target, &self.identity) {
+        if let (Some(pool), true) = (service.pool(self.rule), self.has_asked) {
             line.str("portcullis.pool", pool.name.as_str());
         }
         if let Some(endpoint) = &self.trace.endpoint {

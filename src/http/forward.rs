@@ -20,6 +20,7 @@ use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
 use crate::http::fields;
 use crate::http::identity::Identity;
+use crate::http::policy;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::host::Owner;
@@ -42,13 +43,15 @@ pub async fn respond(
             exchange.answered(response.status().as_u16());
             (None, response.map(|body| ResponseBody::upstream(body, exchange)))
         }
-        Ok(Routed::Own(response)) => {
+        Ok(Routed::Own(mut response)) => {
+            policy::own(&exchange, None, &mut response);
             exchange.answered(response.status().as_u16());
             (None, response.map(|text| ResponseBody::own(text, exchange)))
         }
         Err(error) => {
             exchange.refused(&error);
-            let response = answer::error(&error);
+            let mut response = answer::error(&error);
+            policy::own(&exchange, Some(&error), &mut response);
             exchange.answered(response.status().as_u16());
             (Some(error), response.map(|text| ResponseBody::own(text, exchange)))
         }
@@ -72,16 +75,20 @@ async fn route(
     exchange: &mut Exchange,
 ) -> Result<Routed, ForwardError> {
     let service = prepare(client, outgoing, exchange)?;
-    match &service.target {
-        Target::Pool(pool) => {
-            let mut response = pool.forward(outgoing, client.source(), &mut exchange.trace).await?;
-            fields::prepare_response(response.headers_mut());
-            // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
-            *response.version_mut() = Version::HTTP_11;
-            Ok(Routed::Upstream(response))
-        }
-        Target::NoPool(action) => no_pool(action).map(Routed::Own),
+    if let Some(response) = policy::request(&service, client, outgoing, exchange)? {
+        return Ok(Routed::Own(response));
     }
+    let Some(pool) = service.pool(exchange.rule()) else {
+        return no_pool(&service.target).map(Routed::Own);
+    };
+    exchange.asks();
+    let answered = pool.forward(outgoing, client.source(), &mut exchange.trace).await;
+    let mut response = answered.map_err(|error| policy::failure(exchange, error))?;
+    fields::prepare_response(response.headers_mut());
+    policy::response(&service, exchange, response.headers_mut());
+    // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
+    *response.version_mut() = Version::HTTP_11;
+    Ok(Routed::Upstream(response))
 }
 
 /// Checks the request, finds its owner, and makes of its head what an endpoint is to see.
@@ -106,13 +113,15 @@ fn prepare(
 
 /// SPEC VS-8. `close` has closed the connection before there was a request, except one that came
 /// over a sibling's.
-fn no_pool(action: &NoPool) -> Result<Response<Bytes>, ForwardError> {
-    match action {
-        NoPool::Close => Err(ForwardError::NoPool),
-        NoPool::Respond { status, body } => {
+fn no_pool(target: &Target) -> Result<Response<Bytes>, ForwardError> {
+    match target {
+        Target::NoPool(NoPool::Close) | Target::Pool(_) => Err(ForwardError::NoPool),
+        Target::NoPool(NoPool::Respond { status, body }) => {
             Ok(answer::fixed(status_of(*status), Bytes::from(body.clone())))
         }
-        NoPool::Redirect { status, location } => Ok(answer::redirect(status_of(*status), location)),
+        Target::NoPool(NoPool::Redirect { status, location }) => {
+            Ok(answer::redirect(status_of(*status), location))
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! One HTTP connection of a client, and each of its requests on its way to a pool and back.
 //!
 //! In the order a request travels: [`http1`] or [`http2`] and [`stream`] read it, [`forward`] is the recipe,
-//! [`admit`] refuses what is no proper request, [`fields`] edits the head, the pool sends it,
-//! [`body`] streams what comes back, and [`exchange`] writes metrics and one log line when it is
+//! [`admit`] refuses what is no proper request, [`fields`] edits the head, [`policy`] applies the
+//! service's rules, the pool sends it, [`body`] streams what comes back, and [`exchange`] writes metrics and one log line when it is
 //! dropped. What the proxy answers by itself is in [`answer`]. Must not know sockets or the
 //! configuration's text.
 //!
@@ -27,6 +27,7 @@ pub mod http2;
 pub mod identity;
 pub mod interim;
 pub mod plain_line;
+pub mod policy;
 pub mod redirect;
 pub mod stream;
 
@@ -47,14 +48,12 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::tls_profile::Alpn;
-use crate::config::virtual_service::NoPool;
 use crate::http::body::ResponseBody;
 use crate::http::client_side::ClientSide;
 use crate::http::exchange::Incident;
 use crate::http::http1::Finish;
 use crate::names::ClientAddr;
 use crate::service::Listener;
-use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::settings::Settings;
 use crate::tls::facts::TlsFacts;
@@ -90,7 +89,7 @@ where
 {
     let protocol = connection.facts.alpn;
     let client = Arc::new(ClientSide::new(connection));
-    if let Target::NoPool(NoPool::Close) = client.service().target {
+    if client.service().serves_nothing() {
         client.incident(Incident::NoPool);
         // The peer may be gone already; there is nobody left to tell.
         drop(io.shutdown().await);

@@ -27,7 +27,7 @@ use crate::upstream::Pool;
 use crate::upstream::Sizes;
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), what).await.expect("in time")
+    time::timeout(Duration::from_secs(20), what).await.expect("in time")
 }
 
 /// A service in passthrough mode, an endpoint to accept on, and a client connection to it.

@@ -42,6 +42,7 @@ pub fn commit(
         materials,
         tls_profiles,
         pools,
+        error_pages,
         virtual_services,
         sockets,
     } = prepared;
@@ -62,6 +63,7 @@ pub fn commit(
     }
 
     running.tls_profiles = tls_profiles;
+    running.error_pages = error_pages;
     let leaving = replace_services(running, &plan, virtual_services);
     running.config = Some(config);
     publish_tables(running, process);

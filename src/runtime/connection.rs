@@ -167,6 +167,9 @@ async fn handshake(
             return Err(failure);
         }
     };
+    if let Err(denial) = service.admits(ends.client.0.ip()) {
+        return Err(HandshakeFailure::denied(denial, hello.offer, service));
+    }
     if service.mode == Mode::Passthrough {
         let carrier = Carrier::Passthrough(stream, Box::new(hello));
         return Ok(Box::new(Established { carrier, service }));

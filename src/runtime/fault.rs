@@ -1,5 +1,7 @@
 //! What keeps a configuration that reads well from being put in force.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::certificate::MaterialError;
@@ -8,6 +10,7 @@ use crate::names::CertificateName;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
+use crate::runtime::error_pages::PageError;
 use crate::runtime::socket::BindError;
 use crate::telemetry::app_log::AppLogError;
 use crate::tls::acceptor::AcceptorError;
@@ -23,6 +26,21 @@ pub enum Fault {
     /// An address that cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A file of `error_pages` that cannot be used.
+    #[error(
+        "virtual service `{virtual_service}`: the page for status {status}, {}: {error}",
+        path.display()
+    )]
+    ErrorPage {
+        /// Whose it is.
+        virtual_service: VirtualServiceName,
+        /// What it would be served for.
+        status: u16,
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be used.
+        error: PageError,
+    },
     /// Files of a certificate that cannot be used.
     #[error("certificate `{0}`: {1}")]
     Certificate(CertificateName, MaterialError),

@@ -6,6 +6,8 @@ use crate::runtime::proxy_header::Ends;
 use crate::runtime::proxy_header::NoHeader;
 use crate::service::VirtualService;
 use crate::service::listener::Listener;
+use crate::service::policy::Denial;
+use crate::telemetry::app_log::JsonLine;
 use crate::tls::failure::HandshakeError;
 use crate::tls::hello::ClientHello;
 use crate::tls::read_hello::HelloError;
@@ -24,6 +26,8 @@ pub struct HandshakeFailure {
     offer: Option<Box<ClientHello>>,
     /// The service that would have had the connection.
     selected: Option<Arc<VirtualService>>,
+    /// It was that service which did not want it: counts and lines are that service's.
+    is_denied: bool,
 }
 
 impl HandshakeFailure {
@@ -34,6 +38,12 @@ impl HandshakeFailure {
         selected: Arc<VirtualService>,
     ) -> Self {
         Self::new(error.reason().as_str(), error.detail()).during(offer, selected)
+    }
+
+    /// The selected service does not want the connection.
+    pub fn denied(denial: Denial, offer: ClientHello, selected: Arc<VirtualService>) -> Self {
+        let failure = Self::new(denial.reason(), denial.to_string()).during(offer, selected);
+        Self { is_denied: true, ..failure }
     }
 
     /// A name that no child owns, on a parent with `strict_sni`.
@@ -49,7 +59,7 @@ impl HandshakeFailure {
     }
 
     fn new(reason: &'static str, message: String) -> Self {
-        Self { reason, message, silent: false, offer: None, selected: None }
+        Self { reason, message, silent: false, offer: None, selected: None, is_denied: false }
     }
 
     /// Adds what was known when the time was over.
@@ -57,34 +67,55 @@ impl HandshakeFailure {
         Self { offer: Some(Box::new(offer)), selected: Some(selected), ..self }
     }
 
-    /// Counts it and writes its line, both on the parent.
+    /// Counts it and writes its line, both on the parent, or both on the service that denied it.
     pub fn record(&self, ends: &Ends, listener: &Listener, parent: &VirtualService) {
+        if let (Some(selected), true) = (&self.selected, self.is_denied) {
+            selected.metrics.connection_refused(self.reason);
+            return self.write_denied(ends, selected);
+        }
         listener.metrics.handshake_failed(self.reason);
         if self.silent {
             // Port probes and health checks connect and leave.
             return;
         }
-        let server_name = self.offer.as_deref().and_then(|offer| offer.server_name.as_ref());
         parent.log.write(|line| {
             line.str("event", "tls");
             line.str("portcullis.virtual_service", parent.name.as_str());
             if let Some(selected) = &self.selected {
                 line.str("portcullis.selected", selected.name.as_str());
             }
-            line.str("client.address", &ends.client.0.ip().to_canonical().to_string());
-            line.u64("client.port", ends.client.0.port().into());
-            if let Some(peer) = ends.peer {
-                line.str("network.peer.address", &peer.to_canonical().to_string());
-            }
-            if let Some(name) = server_name {
-                line.str("tls.client.server_name", name.as_str());
-            }
+            self.write_client(ends, line);
             line.str("error.type", self.reason);
             line.str("error.message", &self.message);
             if let Some(offer) = &self.offer {
                 line.str("tls.client.offer", &offer.describe());
             }
         });
+    }
+}
+
+impl HandshakeFailure {
+    fn write_denied(&self, ends: &Ends, service: &VirtualService) {
+        service.log.write(|line| {
+            line.str("event", "connection");
+            line.str("portcullis.virtual_service", service.name.as_str());
+            line.opt_str(
+                "portcullis.parent",
+                service.parent.as_ref().map(|parent| parent.as_str()),
+            );
+            self.write_client(ends, line);
+            line.str("error.type", self.reason);
+        });
+    }
+
+    fn write_client(&self, ends: &Ends, line: &mut JsonLine<'_>) {
+        line.str("client.address", &ends.client.0.ip().to_canonical().to_string());
+        line.u64("client.port", ends.client.0.port().into());
+        if let Some(peer) = ends.peer {
+            line.str("network.peer.address", &peer.to_canonical().to_string());
+        }
+        let server_name = self.offer.as_deref().and_then(|offer| offer.server_name.as_ref());
+        line.opt_str("tls.client.server_name", server_name.map(|name| name.as_str()));
     }
 }
 

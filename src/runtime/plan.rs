@@ -26,11 +26,13 @@ pub struct Plan {
     pub tls_profiles: Changes<TlsProfileName>,
     /// Pools, a changed CA or client certificate file included.
     pub pools: Changes<PoolName>,
-    /// Services whose own table or whose profile changed.
+    /// Services whose own table, profile or error pages changed.
     pub virtual_services: Changes<VirtualServiceName>,
     /// Sockets by address and purpose.
     pub sockets: Changes<Socket>,
-    /// Whether `[timeouts]`, `[limits]` and `[dns]` are as they were.
+    /// Whether `[dns]` is as it was; if not, names are resolved anew by what it says now.
+    pub dns_unchanged: bool,
+    /// Whether `[timeouts]` and `[limits]` are as they were.
     pub settings_unchanged: bool,
     /// Keys that take effect at the next start only.
     pub next_start: Vec<&'static str>,
@@ -74,6 +76,8 @@ pub struct ChangedFiles {
     pub tls_profiles: BTreeSet<TlsProfileName>,
     /// Pools whose CA or client certificate has other content than what is in use.
     pub pools: BTreeSet<PoolName>,
+    /// Services whose error pages have other content than what is in use.
+    pub virtual_services: BTreeSet<VirtualServiceName>,
 }
 
 impl Plan {
@@ -94,11 +98,13 @@ impl Plan {
             certificates: Changes::between(&running.certificates, &wanted.certificates),
             tls_profiles,
             pools: Changes::between(&running.pools, &wanted.pools).with_replaced(&changed.pools),
-            virtual_services: own.with_replaced(&with_profile),
+            virtual_services: own
+                .with_replaced(&with_profile)
+                .with_replaced(&changed.virtual_services),
             sockets: Changes::of_sets(&sockets_of(running), &sockets_of(wanted)),
+            dns_unchanged: running.dns == wanted.dns,
             settings_unchanged: running.timeouts == wanted.timeouts
-                && running.limits == wanted.limits
-                && running.dns == wanted.dns,
+                && running.limits == wanted.limits,
             next_start: next_start(running, wanted),
         }
     }
@@ -110,6 +116,7 @@ impl Plan {
             && self.pools.is_empty()
             && self.virtual_services.is_empty()
             && self.sockets.is_empty()
+            && self.dns_unchanged
             && self.settings_unchanged
     }
 
@@ -120,6 +127,7 @@ impl Plan {
             pools: Changes::all_new(&wanted.pools),
             virtual_services: Changes::all_new(&wanted.virtual_services),
             sockets: Changes::of_sets(&BTreeSet::new(), &sockets_of(wanted)),
+            dns_unchanged: false,
             settings_unchanged: false,
             next_start: Vec::new(),
         }
@@ -320,11 +328,29 @@ mod tests {
         let changed = ChangedFiles {
             tls_profiles: BTreeSet::from(["strict".parse().unwrap()]),
             pools: BTreeSet::from(["shop".parse().unwrap()]),
+            ..ChangedFiles::default()
         };
         let same = config(TWO_SITES);
         let plan = Plan::new(Some(&same), &same, &changed);
         assert_eq!(names(&plan.virtual_services.replaced), ["shop"]);
         assert_eq!(names(&plan.pools.replaced), ["shop"]);
+    }
+
+    #[test]
+    fn a_changed_error_page_replaces_its_service_alone() {
+        let virtual_services = BTreeSet::from(["shop".parse().unwrap()]);
+        let changed = ChangedFiles { virtual_services, ..ChangedFiles::default() };
+        let same = config(TWO_SITES);
+        let plan = Plan::new(Some(&same), &same, &changed);
+        assert_eq!(names(&plan.virtual_services.replaced), ["shop"]);
+        assert!(plan.pools.is_empty() && plan.tls_profiles.is_empty());
+    }
+
+    #[test]
+    fn other_servers_for_names_are_a_change_at_once() {
+        let plan = plan(("[pool.shop]", "[dns]\nservers = ['10.0.0.2']\n[pool.shop]"));
+        assert!(!plan.dns_unchanged && !plan.is_empty());
+        assert!(plan.pools.is_empty() && plan.next_start.is_empty());
     }
 
     #[test]

@@ -3,15 +3,12 @@
 //! Reads files, compiles profiles, loads keys, binds sockets. Nothing that runs is touched.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 
 use crate::certificate::Certificate;
 use crate::certificate::Material;
-use crate::certificate::MaterialError;
-use crate::certificate::store;
 use crate::config;
 use crate::config::Config;
 use crate::key::KeyType;
@@ -19,6 +16,7 @@ use crate::names::CertificateName;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
+use crate::runtime::error_pages::ErrorPages;
 use crate::runtime::fault::Fault;
 use crate::runtime::plan::ChangedFiles;
 use crate::runtime::plan::Plan;
@@ -56,6 +54,8 @@ pub struct Prepared {
     pub tls_profiles: BTreeMap<TlsProfileName, Arc<Profile>>,
     /// Every pool that is wanted; replaced ones still have their old members.
     pub pools: BTreeMap<PoolName, RunningPool>,
+    /// What the files of error pages hold.
+    pub error_pages: ErrorPages,
     /// New and replaced services only.
     pub virtual_services: BTreeMap<VirtualServiceName, Arc<VirtualService>>,
     /// New sockets.
@@ -96,7 +96,8 @@ pub fn prepare(
     let mut preparation = Preparation { wanted, running, process, tolerance, faults };
     let tls_profiles = preparation.tls_profiles();
     let pool_files = preparation.pool_files();
-    let changed = preparation.changed_files(&tls_profiles, &pool_files);
+    let error_pages = preparation.error_pages();
+    let changed = preparation.changed_files(&tls_profiles, &pool_files, &error_pages);
     let plan = Plan::new(running.config.as_deref(), wanted, &changed);
 
     let (certificates, materials) = preparation.certificates(&plan);
@@ -107,8 +108,14 @@ pub fn prepare(
     }
 
     let pools = preparation.pools(&plan, &pool_clients, pool_files);
-    let virtual_services =
-        preparation.virtual_services(&plan, &certificates, &tls_profiles, &pools);
+    let pool_of = pools.iter().map(|(name, running)| (name.clone(), Arc::clone(&running.pool)));
+    let made = Made {
+        certificates: &certificates,
+        profiles: &tls_profiles,
+        pools: &pool_of.collect(),
+        error_pages: &error_pages,
+    };
+    let virtual_services = preparation.virtual_services(&plan, made);
     let sockets = preparation.sockets(&plan);
     if !preparation.faults.is_empty() {
         return Err(preparation.faults);
@@ -120,17 +127,27 @@ pub fn prepare(
         materials,
         tls_profiles,
         pools,
+        error_pages,
         virtual_services,
         sockets,
     })
 }
 
-struct Preparation<'a> {
-    wanted: &'a Arc<Config>,
-    running: &'a Running,
+pub(super) struct Preparation<'a> {
+    pub(super) wanted: &'a Arc<Config>,
+    pub(super) running: &'a Running,
     process: &'a Process,
-    tolerance: Tolerance,
-    faults: Vec<Fault>,
+    pub(super) tolerance: Tolerance,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// What services are put together from.
+#[derive(Clone, Copy)]
+struct Made<'a> {
+    certificates: &'a BTreeMap<CertificateName, Arc<Certificate>>,
+    profiles: &'a BTreeMap<TlsProfileName, Arc<Profile>>,
+    pools: &'a BTreeMap<PoolName, Arc<Pool>>,
+    error_pages: &'a ErrorPages,
 }
 
 impl Preparation<'_> {
@@ -162,6 +179,7 @@ impl Preparation<'_> {
         &self,
         profiles: &BTreeMap<TlsProfileName, Arc<Profile>>,
         pool_files: &BTreeMap<PoolName, Content>,
+        error_pages: &ErrorPages,
     ) -> ChangedFiles {
         let running = self.running;
         let profiles = profiles.iter().filter(|(name, profile)| {
@@ -173,6 +191,7 @@ impl Preparation<'_> {
         ChangedFiles {
             tls_profiles: profiles.map(|(name, _)| name.clone()).collect(),
             pools: pools.map(|(name, _)| name.clone()).collect(),
+            virtual_services: running.error_pages.changed(error_pages),
         }
     }
 
@@ -197,82 +216,6 @@ impl Preparation<'_> {
             }
         }
         clients
-    }
-
-    /// Every wanted slot, and what was read for those that are new or replaced.
-    fn certificates(
-        &mut self,
-        plan: &Plan,
-    ) -> (BTreeMap<CertificateName, Arc<Certificate>>, Vec<Loaded>) {
-        let wanted = &self.wanted.certificates;
-        let running = self.running.certificates.iter();
-        let kept = running.filter(|(name, _)| wanted.contains_key(*name));
-        let mut slots: BTreeMap<_, _> =
-            kept.map(|(name, slot)| (name.clone(), Arc::clone(slot))).collect();
-
-        let read: Vec<Arc<config::certificate::Certificate>> = (wanted.iter())
-            .filter(|(name, _)| plan.certificates.makes(name))
-            .map(|(_, config)| Arc::clone(config))
-            .collect();
-        let stamps: Vec<Stamps> = read.iter().map(|config| Stamps::of(config)).collect();
-        let materials = store::load_all(&read);
-        self.judge(&materials);
-
-        let mut loaded = Vec::with_capacity(materials.len());
-        for ((name, material), stamps) in materials.into_iter().zip(stamps) {
-            let key_type = material.as_ref().ok().map(|material| material.facts.key_type());
-            let replacement = if slots.contains_key(&name) {
-                material.ok()
-            } else {
-                let slot = Arc::new(Certificate::new(name.clone(), material));
-                slots.insert(name.clone(), slot);
-                None
-            };
-            loaded.push(Loaded { name, stamps, key_type, replacement });
-        }
-        (slots, loaded)
-    }
-
-    fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
-        let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
-        for (name, material) in materials {
-            let Err(error) = material else { continue };
-            let fault = Fault::Certificate(name.clone(), error.clone());
-            if self.tolerance == Tolerance::EmptySlots && some_loaded {
-                tracing::error!(certificate = %name, reason = error.reason(), "{fault}");
-            } else {
-                self.faults.push(fault);
-            }
-        }
-    }
-
-    /// A service has at most one certificate of each key type (SPEC DUAL).
-    fn check_key_types(&mut self, plan: &Plan, materials: &[Loaded]) {
-        let read: BTreeMap<&CertificateName, KeyType> =
-            (materials.iter()).filter_map(|one| Some((&one.name, one.key_type?))).collect();
-        let running =
-            |name| Some(self.running.certificates.get(name)?.material()?.facts.key_type());
-        let touched: BTreeSet<_> = plan.certificates.replaced.iter().collect();
-        for (name, service) in &self.wanted.virtual_services {
-            let concerned = plan.virtual_services.makes(name)
-                || service.certificates.iter().any(|used| touched.contains(used));
-            if !concerned {
-                continue;
-            }
-            let mut first_of: BTreeMap<KeyType, &CertificateName> = BTreeMap::new();
-            for used in &service.certificates {
-                let Some(key_type) = read.get(used).copied().or_else(|| running(used)) else {
-                    continue;
-                };
-                if let Some(first) = first_of.insert(key_type, used) {
-                    self.faults.push(Fault::SameKeyType {
-                        virtual_service: name.clone(),
-                        key_type,
-                        certificates: [first.clone(), used.clone()],
-                    });
-                }
-            }
-        }
     }
 
     fn kept_client(
@@ -315,17 +258,15 @@ impl Preparation<'_> {
     fn virtual_services(
         &mut self,
         plan: &Plan,
-        certificates: &BTreeMap<CertificateName, Arc<Certificate>>,
-        profiles: &BTreeMap<TlsProfileName, Arc<Profile>>,
-        pools: &BTreeMap<PoolName, RunningPool>,
+        made: Made<'_>,
     ) -> BTreeMap<VirtualServiceName, Arc<VirtualService>> {
         let mut services = BTreeMap::new();
         for (name, config) in &self.wanted.virtual_services {
             if !plan.virtual_services.makes(name) {
                 continue;
             }
-            let profile = Arc::clone(&profiles[&config.tls_profile]);
-            let slots = config.certificates.iter().map(|used| Arc::clone(&certificates[used]));
+            let profile = Arc::clone(&made.profiles[&config.tls_profile]);
+            let slots = config.certificates.iter().map(|used| Arc::clone(&made.certificates[used]));
             let ticketer = self.process.tickets.ticketer(name, profile.client_auth_digest());
             let tls = Acceptor::new(Arc::clone(&profile), slots.collect(), ticketer);
             let log = self.process.log.sink(&config.log, config.log_sample);
@@ -340,8 +281,8 @@ impl Preparation<'_> {
             };
             let parts = Parts {
                 tls,
-                target: self.target(config, pools),
-                policy: self.policy(config, pools),
+                target: self.target(config, made.pools),
+                policy: policy(config, made),
                 metrics: self.metrics(name),
                 log,
             };
@@ -354,26 +295,18 @@ impl Preparation<'_> {
     fn target(
         &self,
         config: &config::virtual_service::VirtualService,
-        pools: &BTreeMap<PoolName, RunningPool>,
+        pools: &BTreeMap<PoolName, Arc<Pool>>,
     ) -> Target {
         match &config.target {
             config::virtual_service::Target::NoPool(action) => Target::NoPool(action.clone()),
-            config::virtual_service::Target::Pool(name) => {
-                Target::Pool(Arc::clone(&pools[name].pool))
-            }
+            config::virtual_service::Target::Pool(name) => Target::Pool(Arc::clone(&pools[name])),
         }
     }
 
-    fn policy(
-        &self,
-        config: &config::virtual_service::VirtualService,
-        pools: &BTreeMap<PoolName, RunningPool>,
-    ) -> Option<Box<Policy>> {
-        if config.policy.is_empty() {
-            return None;
-        }
-        let pools = pools.iter().map(|(name, pool)| (name.clone(), Arc::clone(&pool.pool)));
-        Policy::compile(&config.policy, &pools.collect(), BTreeMap::new())
+    fn error_pages(&mut self) -> ErrorPages {
+        let (pages, faults) = ErrorPages::read(self.wanted);
+        self.faults.extend(faults);
+        pages
     }
 
     fn metrics(&self, name: &VirtualServiceName) -> Arc<ServiceMetrics> {
@@ -396,4 +329,8 @@ impl Preparation<'_> {
         }
         bound
     }
+}
+
+fn policy(config: &config::virtual_service::VirtualService, made: Made<'_>) -> Option<Box<Policy>> {
+    Policy::compile(&config.policy, made.pools, made.error_pages.of(&config.name))
 }

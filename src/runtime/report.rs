@@ -169,6 +169,8 @@ pub struct Changes {
     pub tls_profiles: NamesChanged,
     /// `[pool]`.
     pub pools: NamesChanged,
+    /// `[dns]`, for names that are resolved from now on.
+    pub dns: bool,
     /// `[timeouts]` or `[limits]`, for connections that are accepted from now on.
     pub settings: bool,
     /// Keys that changed and need a restart, such as `workers`.
@@ -195,6 +197,7 @@ impl ReloadReport {
             certificates: NamesChanged::of(&plan.certificates),
             tls_profiles: NamesChanged::of(&plan.tls_profiles),
             pools: NamesChanged::of(&plan.pools),
+            dns: !plan.dns_unchanged,
             settings: !plan.settings_unchanged,
             restart_needed: plan.next_start.iter().map(ToString::to_string).collect(),
         };
@@ -254,7 +257,7 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         let kinds = self.kinds();
         let named = kinds.iter().any(|(_, names)| !names.is_empty());
-        !named && !self.settings && self.restart_needed.is_empty()
+        !named && !self.dns && !self.settings && self.restart_needed.is_empty()
     }
 
     fn kinds(&self) -> [(&'static str, &NamesChanged); 5] {
@@ -278,6 +281,9 @@ impl fmt::Display for Changes {
             .filter(|(_, names)| !names.is_empty())
             .map(|(kind, names)| names.summary(kind))
             .collect();
+        if self.dns {
+            parts.push("DNS".to_owned());
+        }
         if self.settings {
             parts.push("timeouts and limits".to_owned());
         }

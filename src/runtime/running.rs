@@ -13,6 +13,7 @@ use crate::names::CertificateName;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
+use crate::runtime::error_pages::ErrorPages;
 use crate::runtime::plan::Socket;
 use crate::runtime::sources::Content;
 use crate::runtime::worker::Worker;
@@ -62,6 +63,8 @@ pub struct Running {
     pub names: Option<Arc<Names>>,
     /// Pools with the digest of the files that their TLS was made from.
     pub pools: BTreeMap<PoolName, RunningPool>,
+    /// What the files of error pages held when they were read.
+    pub error_pages: ErrorPages,
     /// Virtual services, parents and children.
     pub virtual_services: BTreeMap<VirtualServiceName, Arc<VirtualService>>,
     /// Counters by name; they survive the replacement of their service.

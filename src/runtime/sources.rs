@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::fs::Metadata;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use aws_lc_rs::digest;
 
 use crate::config::Config;
 use crate::config::tls_profile::ClientCertificate;
+use crate::runtime::error_pages;
 
 /// Content digests of everything whose change asks for a reload of the configuration.
 #[derive(Debug, Default)]
@@ -32,7 +34,8 @@ impl Sources {
                 }
             });
         let pools = config.pools.values().filter_map(|pool| pool.tls.as_ref()?.ca.as_ref());
-        let files = config.files.iter().chain(profiles).chain(pools);
+        let pages = error_pages::paths(config);
+        let files = config.files.iter().chain(profiles).chain(pools).chain(pages);
         let directories = config.include_directories.iter();
         Self {
             files: files.map(|path| (path.clone(), content(path))).collect(),
@@ -63,6 +66,8 @@ impl Sources {
 
 /// The digest of what a file holds now.
 pub fn content(path: &Path) -> Content {
+    // A pipe would never end, and is empty the second time.
+    fs::metadata(path).ok().filter(Metadata::is_file)?;
     let bytes = fs::read(path).ok()?;
     digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
 }

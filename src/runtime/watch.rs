@@ -29,7 +29,7 @@ use crate::names::CertificateName;
 pub enum Dependent {
     /// One certificate's material.
     Certificate(CertificateName),
-    /// The configuration as a whole: its files, and those of profiles and pools.
+    /// The configuration as a whole: its files, and those of profiles, pools and error pages.
     Configuration,
 }
 

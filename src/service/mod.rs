@@ -14,6 +14,7 @@ pub mod settings;
 pub mod table;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -28,7 +29,9 @@ use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
 use crate::service::http_redirect::HttpRedirect;
+use crate::service::policy::Denial;
 use crate::service::policy::Policy;
+use crate::service::policy::action::Action;
 use crate::service::retirement::Retirement;
 use crate::telemetry::app_log::LogSink;
 use crate::telemetry::service_metrics::ServiceMetrics;
@@ -121,6 +124,35 @@ impl VirtualService {
             log,
             retirement: Retirement::new(),
         }
+    }
+
+    /// The pool of a request that this rule of the policy applies to, or none.
+    pub fn pool(&self, rule: Option<usize>) -> Option<&Arc<Pool>> {
+        let rule = self.policy.as_deref().and_then(|policy| policy.rule(rule));
+        match (rule.map(|rule| &rule.action), &self.target) {
+            (Some(Action::Pool(pool)), _) | (_, Target::Pool(pool)) => Some(pool),
+            (_, Target::NoPool(_)) => None,
+        }
+    }
+
+    /// Whether a connection is closed before there is a request.
+    pub fn serves_nothing(&self) -> bool {
+        let has_rules = self.policy.as_deref().is_some_and(Policy::has_rules);
+        matches!(self.target, Target::NoPool(NoPool::Close)) && !has_rules
+    }
+
+    /// Whether a client may connect, as far as that can be told before its handshake.
+    ///
+    /// # Errors
+    ///
+    /// The service's policy denies its address, or has no room for more connections. A proxy that is
+    /// believed is not its clients: who they are is seen in their requests, where there are any.
+    pub fn admits(&self, client: IpAddr) -> Result<(), Denial> {
+        let Some(policy) = self.policy.as_deref() else { return Ok(()) };
+        let address = client.to_canonical();
+        let is_proxy = self.mode == Mode::Http
+            && self.trusted_proxies.iter().any(|network| network.contains(&address));
+        policy.admits_connection(address, is_proxy)
     }
 
     /// The mode, as the configuration writes it.

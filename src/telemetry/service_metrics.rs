@@ -47,6 +47,7 @@ struct Rare {
     host_mismatches: OnceLock<Counter>,
     expired_served: OnceLock<Counter>,
     failures: LazyCounters<&'static str>,
+    refused: LazyCounters<&'static str>,
     stream_failures: LazyCounters<&'static str>,
 }
 
@@ -116,6 +117,14 @@ impl ServiceMetrics {
         busy.connections.increment(1);
         busy.connections_active.increment(1.0);
         OpenConnection(self.clone())
+    }
+
+    /// Counts a connection that was selected for this service and closed before its handshake.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.rare().refused.increment(reason, || {
+            let labels = [self.label(), ("reason", reason)];
+            self.scope.counter(Family::ConnectionsRefused, &labels)
+        });
     }
 
     /// Counts a finished handshake.

@@ -31,6 +31,8 @@ pub enum RequestBody {
         incoming: ClientBody,
         /// Counts what passes.
         progress: Arc<Progress>,
+        /// How many bytes may pass.
+        most: u64,
     },
 }
 
@@ -44,6 +46,8 @@ pub struct Progress {
     starved: AtomicBool,
     /// All of it has come.
     ended: AtomicBool,
+    /// More has come than may pass.
+    overran: AtomicBool,
 }
 
 /// The body of a response on its way to the client. When it has ended cleanly, the connection that
@@ -59,7 +63,7 @@ impl RequestBody {
         if incoming.is_end_stream() {
             Self::Empty
         } else {
-            Self::Streamed { incoming, progress: Arc::default() }
+            Self::Streamed { incoming, progress: Arc::default(), most: u64::MAX }
         }
     }
 
@@ -68,6 +72,14 @@ impl RequestBody {
         match self {
             Self::Empty => None,
             Self::Streamed { progress, .. } => Some(Arc::clone(progress)),
+        }
+    }
+
+    /// Bounds it: the piece that goes beyond is an error in its place, and the connection that it was
+    /// to go over is cut.
+    pub fn bound(&mut self, bytes: u64) {
+        if let Self::Streamed { most, .. } = self {
+            *most = bytes;
         }
     }
 
@@ -91,6 +103,11 @@ impl Progress {
     /// Whether it is the client that is waited for.
     pub fn is_starved(&self) -> bool {
         self.starved.load(Ordering::Relaxed)
+    }
+
+    /// Whether there was more of it than may pass.
+    pub fn has_overrun(&self) -> bool {
+        self.overran.load(Ordering::Relaxed)
     }
 
     /// Whether all of it has come.
@@ -118,13 +135,17 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Streamed { incoming, progress } => {
+            Self::Streamed { incoming, progress, most } => {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 progress.starved.store(polled.is_pending(), Ordering::Relaxed);
                 match &polled {
                     Poll::Ready(Some(Ok(frame))) => progress.count(frame, incoming),
                     Poll::Ready(None) => progress.ended.store(true, Ordering::Relaxed),
                     Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                if progress.bytes() > *most {
+                    progress.overran.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 }
                 polled
             }

@@ -78,6 +78,9 @@ pub enum BodyError {
     /// The client's stream.
     #[error(transparent)]
     Stream(h2::Error),
+    /// More of a request than the service takes.
+    #[error("the request body is too large")]
+    TooLarge,
 }
 
 impl BodyError {
@@ -85,6 +88,7 @@ impl BodyError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Silent(_) => "response_body_timeout",
+            Self::TooLarge => "request_body_too_large",
             Self::Cancelled | Self::Connection(_) | Self::Stream(_) => "upstream_truncated",
         }
     }

@@ -39,6 +39,14 @@ pub struct Trace {
     pub retries: u32,
 }
 
+/// What all attempts of a request have in common.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    source: &'a Source<'a>,
+    /// To the head of the response.
+    timeout: Duration,
+}
+
 impl Pool {
     /// Sends a request and returns the response with its body still to be streamed.
     ///
@@ -62,13 +70,12 @@ impl Pool {
         let wish = members.wish(fields, source.client.ip());
         let mut tried = Tried::default();
         let mut picked = self.pick(&mut members, &wish).await?;
-        let timeout = members.config.first_byte_timeout;
+        let terms = Terms { source: &source, timeout: members.config.first_byte_timeout };
         loop {
             let Picked { place, in_flight } = picked;
             let endpoint = &members.endpoints[place];
             trace.endpoint = Some(Arc::clone(endpoint));
-            let exchanged = endpoint.exchange(in_flight, outgoing, &source, timeout, trace).await;
-            let error = match exchanged {
+            let error = match endpoint.exchange(in_flight, outgoing, terms, trace).await {
                 Ok(mut response) => {
                     members.mark(&wish, place, response.headers_mut());
                     return Ok(response);
@@ -113,8 +120,7 @@ impl Endpoint {
         self: &Arc<Self>,
         in_flight: InFlight,
         outgoing: &mut Outgoing,
-        source: &Source<'_>,
-        timeout: Duration,
+        terms: Terms<'_>,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let mut may_reuse = true;
@@ -123,9 +129,9 @@ impl Endpoint {
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
-                None => self.connect_timed(source, trace).await?,
+                None => self.connect_timed(terms.source, trace).await?,
             };
-            let error = match first_byte(&mut sender, outgoing, timeout, trace).await {
+            let error = match first_byte(&mut sender, outgoing, terms.timeout, trace).await {
                 Ok(response) => return accept(response, Lease::new(sender, in_flight)),
                 Err(error) => error,
             };

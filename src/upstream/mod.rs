@@ -80,9 +80,9 @@ pub struct Pool {
     recorder: Recorder,
     metrics: PoolMetrics,
     sizes: Sizes,
-    supervision: Supervision,
     queue: Queue,
     budget: PerWorker<Budget>,
+    supervision: Supervision,
 }
 
 /// What is the same for all pools of the process.
@@ -123,9 +123,9 @@ impl Pool {
             recorder: recorder.clone(),
             metrics: PoolMetrics::new(recorder, &config.name),
             sizes,
-            supervision: Supervision::default(),
             queue: Queue::default(),
             budget: PerWorker::new(sizes.workers, || Budget::new(sizes.workers)),
+            supervision: Supervision::default(),
         };
         let tls = pool.members.snapshot().tls.clone();
         pool.update(config, tls);

@@ -5,10 +5,12 @@
 
 mod bad_input;
 mod certificate_choice;
+mod endpoints;
 mod http;
 mod kit;
 mod observability;
 mod operations;
+mod policy;
 mod reload;
 mod tls_profiles;
 mod upstream_tls;

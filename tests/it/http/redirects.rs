@@ -33,6 +33,32 @@ async fn a_host_goes_to_itself_over_https() {
     assert!(street.shop.seen().is_empty() && street.rest.seen().is_empty());
 }
 
+/// SPEC PX-4: each child as it wants, whatever the others do.
+#[tokio::test]
+async fn a_child_may_send_clients_elsewhere_or_nowhere() {
+    let elsewhere =
+        "http_redirect = { location = \"https://new.test/old/{host}{uri}\", status = 302 }";
+    let street = plain_street("http_redirect = { refuse = true }").await;
+    configure_shop(&street, elsewhere).await;
+    let reply = get(&street, "a.shop.test", "/p?q=1").await;
+    assert_eq!(reply.status, 302);
+    assert_eq!(reply.header("location"), "https://new.test/old/a.shop.test/p?q=1");
+    let reply = get(&street, "blog.test", "/p").await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (404, ""));
+    assert_eq!(get(&street, "nobody.test", "/").await.status, 301);
+}
+
+/// SPEC PX-4, RFC 6797, section 7.2: what is promised over TLS is not said in plain text.
+#[tokio::test]
+async fn a_plain_answer_has_none_of_the_fields_of_the_service() {
+    let street = plain_street("").await;
+    configure_shop(&street, "hsts = {}\nresponse_headers = { set = { x-own = \"1\" } }").await;
+    let reply = get(&street, "shop.test", "/").await;
+    assert_eq!(reply.status, 301);
+    assert_eq!(reply.header("strict-transport-security"), "");
+    assert_eq!(reply.header("x-own"), "");
+}
+
 /// SPEC VS-4, PX-4.
 #[tokio::test]
 async fn a_strict_parent_sends_nobody_to_a_refused_handshake() {
@@ -145,6 +171,14 @@ async fn plain_street(more: &str) -> TwoSites {
     street.proxy.reload().await;
     street.proxy.says("the plain listener", |message| message["kind"] == "redirect").await;
     street
+}
+
+/// Gives `shop` these keys.
+async fn configure_shop(street: &TwoSites, keys: &str) {
+    let toml = street.site.read("portcullis.toml");
+    let shop = format!("[virtual_service.shop]\n{keys}");
+    street.site.configure(&toml.replace("[virtual_service.shop]", &shop));
+    street.proxy.reload().await;
 }
 
 async fn connect(street: &TwoSites) -> TcpStream {

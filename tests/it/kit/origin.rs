@@ -1,6 +1,7 @@
 //! An origin behind the proxy: answers by path, records what it saw, waits where a test says so.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -20,10 +21,11 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
+use portcullis::proxy_protocol::Header;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
@@ -33,6 +35,8 @@ use super::http::Body;
 use super::http::Broken;
 use super::http::empty;
 use super::http::full;
+use super::proxied::Proxied;
+use super::proxied::proxy_header;
 
 /// A server on a free port of 127.0.0.1; gone with its value.
 ///
@@ -66,6 +70,8 @@ pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
     /// What TLS said, if there was any.
     pub(crate) tls: Option<SeenTls>,
+    /// What its connection began with, where the origin expects that.
+    pub(crate) proxied: Option<Proxied>,
 }
 
 impl Seen {
@@ -88,6 +94,9 @@ struct Shared {
     says: String,
     seen: Mutex<Vec<Seen>>,
     connections: Mutex<usize>,
+    headers: Mutex<Vec<Header>>,
+    /// What is answered where nothing else is asked for.
+    status: Mutex<StatusCode>,
     gate: Semaphore,
     open: Mutex<JoinSet<()>>,
 }
@@ -106,6 +115,38 @@ impl Origin {
     /// TLS; HTTP/2 where ALPN says so.
     pub(crate) async fn saying_over_tls(text: &str, config: rustls::ServerConfig) -> Self {
         Self::start(text, Speaks::Tls(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    /// HTTP/1.1 in plain text at an address of this machine.
+    pub(crate) async fn saying_at(text: &str, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free address");
+        Self::on(listener, text, Speaks::Http1, Opening::None)
+    }
+
+    /// HTTP/1.1 in plain text on a Unix socket.
+    pub(crate) fn saying_on_unix(text: &str, path: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a free path");
+        let shared = Shared::new(text);
+        let accepting = tokio::spawn(accept_on_unix(listener, Arc::clone(&shared)));
+        Self { address: SocketAddr::from(([0; 4], 0)), shared, accepting }
+    }
+
+    /// Expects a PROXY protocol header before everything else.
+    pub(crate) async fn behind_proxies(text: &str, tls: Option<rustls::ServerConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let tls = tls.map(|config| Speaks::Tls(TlsAcceptor::from(Arc::new(config))));
+        Self::on(listener, text, tls.unwrap_or(Speaks::Http1), Opening::ProxyHeader)
+    }
+
+    /// From now on answers have this status.
+    pub(crate) fn answers_with(&self, status: u16) {
+        let status = StatusCode::from_u16(status).expect("a status");
+        *self.shared.status.lock().expect("never poisoned") = status;
+    }
+
+    /// The PROXY protocol headers so far, one for each connection.
+    pub(crate) fn headers(&self) -> Vec<Header> {
+        self.shared.headers.lock().expect("never poisoned").clone()
     }
 
     /// `127.0.0.1:PORT`.
@@ -140,16 +181,28 @@ impl Origin {
 
     async fn start(text: &str, speaks: Speaks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::on(listener, text, speaks, Opening::None)
+    }
+
+    fn on(listener: TcpListener, text: &str, speaks: Speaks, opening: Opening) -> Self {
         let address = listener.local_addr().expect("a bound socket");
-        let shared = Arc::new(Shared {
+        let shared = Shared::new(text);
+        let accepting = tokio::spawn(accept(listener, speaks, opening, Arc::clone(&shared)));
+        Self { address, shared, accepting }
+    }
+}
+
+impl Shared {
+    fn new(text: &str) -> Arc<Self> {
+        Arc::new(Self {
             says: text.to_owned(),
             seen: Mutex::default(),
             connections: Mutex::default(),
+            headers: Mutex::default(),
+            status: Mutex::new(StatusCode::OK),
             gate: Semaphore::new(0),
             open: Mutex::default(),
-        });
-        let accepting = tokio::spawn(accept(listener, speaks, Arc::clone(&shared)));
-        Self { address, shared, accepting }
+        })
     }
 }
 
@@ -167,39 +220,70 @@ enum Speaks {
     Tls(TlsAcceptor),
 }
 
-async fn accept(listener: TcpListener, speaks: Speaks, shared: Arc<Shared>) {
+/// What a connection begins with.
+#[derive(Clone, Copy)]
+enum Opening {
+    None,
+    ProxyHeader,
+}
+
+async fn accept(listener: TcpListener, speaks: Speaks, opening: Opening, shared: Arc<Shared>) {
     while let Ok((tcp, _)) = listener.accept().await {
         let _ = tcp.set_nodelay(true);
         *shared.connections.lock().expect("never poisoned") += 1;
-        let serving = serve(tcp, speaks.clone(), Arc::clone(&shared));
+        let serving = serve(tcp, speaks.clone(), opening, Arc::clone(&shared));
         shared.open.lock().expect("never poisoned").spawn(serving);
     }
 }
 
-async fn serve(tcp: TcpStream, speaks: Speaks, shared: Arc<Shared>) {
+async fn accept_on_unix(listener: UnixListener, shared: Arc<Shared>) {
+    while let Ok((unix, _)) = listener.accept().await {
+        *shared.connections.lock().expect("never poisoned") += 1;
+        let serving = serve(unix, Speaks::Http1, Opening::None, Arc::clone(&shared));
+        shared.open.lock().expect("never poisoned").spawn(serving);
+    }
+}
+
+async fn serve<IO>(mut io: IO, speaks: Speaks, opening: Opening, shared: Arc<Shared>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut told = Told::default();
+    if let Opening::ProxyHeader = opening {
+        let Some(proxied) = proxy_header(&mut io).await else { return };
+        shared.headers.lock().expect("never poisoned").push(proxied.header.clone());
+        told.proxied = Some(proxied);
+    }
     match speaks {
-        Speaks::Http1 => speak(tcp, false, None, shared).await,
-        Speaks::Http2 => speak(tcp, true, None, shared).await,
+        Speaks::Http1 => speak(io, false, told, shared).await,
+        Speaks::Http2 => speak(io, true, told, shared).await,
         Speaks::Tls(acceptor) => {
-            let Ok(stream) = acceptor.accept(tcp).await else { return };
+            let Ok(stream) = acceptor.accept(io).await else { return };
             let (_, state) = stream.get_ref();
-            let tls = SeenTls {
+            told.tls = Some(SeenTls {
                 server_name: state.server_name().map(str::to_owned),
                 client_certificate: state
                     .peer_certificates()
                     .and_then(|chain| chain.first().map(|leaf| leaf.to_vec())),
-            };
+            });
             let http2 = state.alpn_protocol() == Some(b"h2");
-            speak(stream, http2, Some(tls), shared).await;
+            speak(stream, http2, told, shared).await;
         }
     }
 }
 
-async fn speak<IO>(io: IO, http2: bool, tls: Option<SeenTls>, shared: Arc<Shared>)
+/// What a connection said before HTTP.
+#[derive(Clone, Default)]
+struct Told {
+    tls: Option<SeenTls>,
+    proxied: Option<Proxied>,
+}
+
+async fn speak<IO>(io: IO, http2: bool, told: Told, shared: Arc<Shared>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(request, tls.clone(), Arc::clone(&shared)));
+    let service = service_fn(move |request| answer(request, told.clone(), Arc::clone(&shared)));
     // How a connection ends is what the client's side of a test looks at.
     if http2 {
         let server = http2::Builder::new(TokioExecutor::new());
@@ -211,7 +295,7 @@ where
 
 async fn answer(
     request: Request<Incoming>,
-    tls: Option<SeenTls>,
+    told: Told,
     shared: Arc<Shared>,
 ) -> Result<Response<Body>, Broken> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -221,7 +305,8 @@ async fn answer(
         authority: request.uri().authority().map(ToString::to_string),
         version: request.version(),
         headers: request.headers().clone(),
-        tls,
+        tls: told.tls,
+        proxied: told.proxied,
     });
     let path = request.uri().path().to_owned();
     if path == "/echo" {
@@ -254,7 +339,11 @@ async fn answer(
             .header("x-public", "for everybody")
             .body(full("fields"))
             .expect("a response"),
-        _ => Response::new(full(shared.says.clone())),
+        _ => {
+            let status = *shared.status.lock().expect("never poisoned");
+            let response = Response::builder().status(status);
+            response.body(full(shared.says.clone())).expect("a response")
+        }
     })
 }
 

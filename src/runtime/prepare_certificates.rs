@@ -1,0 +1,97 @@
+//! The part of [`crate::runtime::prepare`] that reads certificates, and judges what was read.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::certificate::Certificate;
+use crate::certificate::Material;
+use crate::certificate::MaterialError;
+use crate::certificate::store;
+use crate::config;
+use crate::key::KeyType;
+use crate::names::CertificateName;
+use crate::runtime::fault::Fault;
+use crate::runtime::plan::Plan;
+use crate::runtime::prepare::Loaded;
+use crate::runtime::prepare::Preparation;
+use crate::runtime::prepare::Tolerance;
+use crate::runtime::refresh::Stamps;
+
+impl Preparation<'_> {
+    /// Every wanted slot, and what was read for those that are new or replaced.
+    pub(super) fn certificates(
+        &mut self,
+        plan: &Plan,
+    ) -> (BTreeMap<CertificateName, Arc<Certificate>>, Vec<Loaded>) {
+        let wanted = &self.wanted.certificates;
+        let running = self.running.certificates.iter();
+        let kept = running.filter(|(name, _)| wanted.contains_key(*name));
+        let mut slots: BTreeMap<_, _> =
+            kept.map(|(name, slot)| (name.clone(), Arc::clone(slot))).collect();
+
+        let read: Vec<Arc<config::certificate::Certificate>> = (wanted.iter())
+            .filter(|(name, _)| plan.certificates.makes(name))
+            .map(|(_, config)| Arc::clone(config))
+            .collect();
+        let stamps: Vec<Stamps> = read.iter().map(|config| Stamps::of(config)).collect();
+        let materials = store::load_all(&read);
+        self.judge(&materials);
+
+        let mut loaded = Vec::with_capacity(materials.len());
+        for ((name, material), stamps) in materials.into_iter().zip(stamps) {
+            let key_type = material.as_ref().ok().map(|material| material.facts.key_type());
+            let replacement = if slots.contains_key(&name) {
+                material.ok()
+            } else {
+                let slot = Arc::new(Certificate::new(name.clone(), material));
+                slots.insert(name.clone(), slot);
+                None
+            };
+            loaded.push(Loaded { name, stamps, key_type, replacement });
+        }
+        (slots, loaded)
+    }
+
+    fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
+        let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
+        for (name, material) in materials {
+            let Err(error) = material else { continue };
+            let fault = Fault::Certificate(name.clone(), error.clone());
+            if self.tolerance == Tolerance::EmptySlots && some_loaded {
+                tracing::error!(certificate = %name, reason = error.reason(), "{fault}");
+            } else {
+                self.faults.push(fault);
+            }
+        }
+    }
+
+    /// A service has at most one certificate of each key type (SPEC DUAL).
+    pub(super) fn check_key_types(&mut self, plan: &Plan, materials: &[Loaded]) {
+        let read: BTreeMap<&CertificateName, KeyType> =
+            (materials.iter()).filter_map(|one| Some((&one.name, one.key_type?))).collect();
+        let running =
+            |name| Some(self.running.certificates.get(name)?.material()?.facts.key_type());
+        let touched: BTreeSet<_> = plan.certificates.replaced.iter().collect();
+        for (name, service) in &self.wanted.virtual_services {
+            let concerned = plan.virtual_services.makes(name)
+                || service.certificates.iter().any(|used| touched.contains(used));
+            if !concerned {
+                continue;
+            }
+            let mut first_of: BTreeMap<KeyType, &CertificateName> = BTreeMap::new();
+            for used in &service.certificates {
+                let Some(key_type) = read.get(used).copied().or_else(|| running(used)) else {
+                    continue;
+                };
+                if let Some(first) = first_of.insert(key_type, used) {
+                    self.faults.push(Fault::SameKeyType {
+                        virtual_service: name.clone(),
+                        key_type,
+                        certificates: [first.clone(), used.clone()],
+                    });
+                }
+            }
+        }
+    }
+}
