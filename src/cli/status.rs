@@ -105,6 +105,7 @@ fn print(status: &report::Status) -> std::io::Result<()> {
     });
     let head = ["VIRTUAL SERVICE", "PARENT", "PROFILE", "POOL", "OPEN", "CERTIFICATES", "DOMAINS"];
     table(&mut out, head, &services.collect::<Vec<_>>())?;
+    pools(&mut out, status)?;
     let certificates = status.certificates.iter().map(|certificate| {
         let days = (certificate.not_after - unix_now()) / 86_400;
         let disk = if certificate.served_differs { "differs" } else { "same" };
@@ -120,6 +121,23 @@ fn print(status: &report::Status) -> std::io::Result<()> {
     });
     let head = ["CERTIFICATE", "STATUS", "KEY", "DAYS LEFT", "ON DISK", "NAMES", "PROBLEM"];
     table(&mut out, head, &certificates.collect::<Vec<_>>())
+}
+
+fn pools(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
+    let rows = status.pools.iter().flat_map(|pool| {
+        pool.endpoints.iter().map(|endpoint| {
+            [
+                pool.name.clone(),
+                endpoint.address.clone(),
+                endpoint.weight.to_string(),
+                endpoint.state.clone(),
+                endpoint.in_flight.to_string(),
+                pool.waiting.to_string(),
+            ]
+        })
+    });
+    let head = ["POOL", "ENDPOINT", "WEIGHT", "STATE", "IN FLIGHT", "WAITING"];
+    table(out, head, &rows.collect::<Vec<_>>())
 }
 
 /// Columns as wide as what is in them, two spaces apart.

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::any;
+use proptest::prelude::prop;
+use proptest::proptest;
+
 use crate::config::Config;
 use crate::config::balance::Balance;
 use crate::config::balance::HashKey;
@@ -310,4 +314,24 @@ fn rules_are_read_in_their_order() {
         ..a_rule()
     };
     assert_eq!(config.virtual_services["shop"].policy.rules, [api, old, version, rest]);
+}
+
+proptest! {
+    /// As [`crate::config::load_tests`] does with a small file: what is damaged is a complaint.
+    #[test]
+    fn a_damaged_example_never_panics(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), "[\\PC\n\"'{}\\[\\]$=.,/*:0ü-]{0,4}"), 1..4),
+    ) {
+        let mut text = EXAMPLE.to_owned();
+        for (at, with) in damage {
+            let characters: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let at = *at.get(&characters);
+            let width = text[at..].chars().next().map_or(0, char::len_utf8);
+            text.replace_range(at..at + width, &with);
+        }
+        if let Err(complaints) = Config::parse("etc/main.toml", &text) {
+            assert!(complaints.errors() > 0);
+            complaints.render(true);
+        }
+    }
 }

@@ -18,8 +18,10 @@ use crate::runtime::plan::Purpose;
 use crate::runtime::plan::Socket;
 use crate::runtime::reload::State;
 use crate::runtime::report::CertificateStatus;
+use crate::runtime::report::EndpointStatus;
 use crate::runtime::report::ListenerStatus;
 use crate::runtime::report::Phase;
+use crate::runtime::report::PoolStatus;
 use crate::runtime::report::Readiness;
 use crate::runtime::report::ReloadReport;
 use crate::runtime::report::Status;
@@ -31,6 +33,7 @@ use crate::telemetry::certificate_metrics;
 use crate::telemetry::certificate_metrics::CertificateView;
 use crate::telemetry::recorder::Recorder;
 use crate::tls::acceptor::unix_now;
+use crate::upstream::Pool;
 
 /// A cheap clone for whoever asks.
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ struct Page {
     config: Arc<Config>,
     config_file: String,
     certificates: Vec<Arc<Certificate>>,
+    pools: Vec<Arc<Pool>>,
     virtual_services: Vec<Arc<VirtualService>>,
     sockets: Vec<(Socket, SocketAddr)>,
     generation: u64,
@@ -68,6 +72,7 @@ impl Page {
             config: state.config(),
             config_file: state.path.display().to_string(),
             certificates: running.certificates.values().cloned().collect(),
+            pools: running.pools.values().map(|running| Arc::clone(&running.pool)).collect(),
             virtual_services: running.virtual_services.values().cloned().collect(),
             sockets: sockets.collect(),
             generation: running.generation,
@@ -156,6 +161,7 @@ impl Handle {
                 .map(|s| service_status(s, &page))
                 .collect(),
             certificates: page.certificates.iter().map(|slot| certificate_status(slot)).collect(),
+            pools: page.pools.iter().map(|pool| pool_status(pool)).collect(),
         }
     }
 }
@@ -183,6 +189,17 @@ fn service_status(service: &VirtualService, page: &Page) -> VirtualServiceStatus
         },
         active_connections: service.metrics.active_connections(),
     }
+}
+
+fn pool_status(pool: &Pool) -> PoolStatus {
+    let endpoints = pool.endpoints().into_iter().map(|endpoint| EndpointStatus {
+        address: endpoint.label().to_owned(),
+        weight: endpoint.standing.weight(),
+        state: endpoint.standing.state().as_str().to_owned(),
+        in_flight: endpoint.standing.in_flight(),
+    });
+    let endpoints = endpoints.collect();
+    PoolStatus { name: pool.name.to_string(), waiting: pool.waiting(), endpoints }
 }
 
 fn certificate_status(slot: &Certificate) -> CertificateStatus {

@@ -43,6 +43,8 @@ pub struct Status {
     pub virtual_services: Vec<VirtualServiceStatus>,
     /// Every certificate, by name.
     pub certificates: Vec<CertificateStatus>,
+    /// Every pool, by name.
+    pub pools: Vec<PoolStatus>,
 }
 
 /// A socket.
@@ -75,6 +77,30 @@ pub struct VirtualServiceStatus {
     pub pool: Option<String>,
     /// Connections that are open now.
     pub active_connections: u64,
+}
+
+/// A pool.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Requests and streams that wait until an endpoint has room.
+    pub waiting: usize,
+    /// Its endpoints, in the order of the configuration.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// One address of a pool.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EndpointStatus {
+    /// The address, as in metrics and log lines.
+    pub address: String,
+    /// Its share.
+    pub weight: u32,
+    /// `up`, `slow_start`, `draining`, `ejected` or `down`.
+    pub state: String,
+    /// Requests and streams under way.
+    pub in_flight: usize,
 }
 
 /// A certificate slot.

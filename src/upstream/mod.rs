@@ -4,6 +4,7 @@
 //! used only by the worker that opened it. Must not know the client side.
 
 pub mod adapt;
+pub mod answers;
 pub mod body;
 pub mod budget;
 pub mod check;
@@ -44,6 +45,7 @@ use crate::per_worker::PerWorker;
 use crate::telemetry::pool_metrics::EndpointMetrics;
 use crate::telemetry::pool_metrics::PoolMetrics;
 use crate::telemetry::recorder::Recorder;
+use crate::upstream::answers::Answers;
 use crate::upstream::budget::Budget;
 use crate::upstream::choose::Chooser;
 use crate::upstream::circle::Circle;
@@ -55,7 +57,6 @@ use crate::upstream::queue::Queue;
 use crate::upstream::standing::Rules;
 use crate::upstream::standing::Standing;
 use crate::upstream::sticky::Sticky;
-use crate::upstream::supervision::Answers;
 use crate::upstream::supervision::Supervision;
 
 pub use crate::upstream::body::RequestBody;
@@ -155,6 +156,11 @@ impl Pool {
     /// The endpoints of the moment, for status and metrics.
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.members.current().endpoints.clone()
+    }
+
+    /// How many requests and streams wait until an endpoint has room.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     fn members(
@@ -265,3 +271,6 @@ impl fmt::Debug for Pool {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod pick_tests;

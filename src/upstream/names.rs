@@ -257,3 +257,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// More than any pool is meant to have behind one name, so that a broken zone stays bounded.
 const MOST_ADDRESSES: usize = 256;
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

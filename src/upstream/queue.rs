@@ -22,7 +22,12 @@ pub struct Waiting<'queue> {
 impl Queue {
     /// Whether nobody waits, so that a request need not queue up behind anybody.
     pub fn is_empty(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        self.len() == 0
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 
     /// A place at the end, unless there are `most` already.

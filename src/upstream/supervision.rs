@@ -4,11 +4,9 @@
 //! Tasks of the control plane's runtime, never of a worker. They refer to their pool weakly, and end
 //! with it; a pool without names and checks has none.
 
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -17,13 +15,13 @@ use std::sync::Weak;
 
 use tokio::task::AbortHandle;
 
-use crate::config;
 use crate::config::health::HealthCheck;
 use crate::names::EndpointAddr;
 use crate::names::PoolName;
 use crate::telemetry::check_metrics::CheckMetrics;
 use crate::telemetry::check_metrics::LookupMetrics;
 use crate::upstream::Pool;
+use crate::upstream::answers::Answers;
 use crate::upstream::check::check;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::health;
@@ -31,7 +29,6 @@ use crate::upstream::health::Transition;
 use crate::upstream::health::Verdict;
 use crate::upstream::names::LookupError;
 use crate::upstream::names::Names;
-use crate::upstream::place::Place;
 
 /// A pool's tasks and what they found.
 #[derive(Debug, Default)]
@@ -40,10 +37,6 @@ pub struct Supervision {
     answers: Mutex<Answers>,
     tasks: Mutex<Tasks>,
 }
-
-/// The latest addresses of the names of a pool.
-#[derive(Debug, Default)]
-pub struct Answers(BTreeMap<Box<str>, Vec<IpAddr>>);
 
 #[derive(Debug, Default)]
 struct Tasks {
@@ -69,36 +62,6 @@ impl Supervision {
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Answers {
-    /// Forgets names that the configuration does not have any more.
-    pub(super) fn retain(&mut self, config: &config::pool::Pool) {
-        self.0.retain(|known, _| names(config).any(|name| name == &**known));
-    }
-
-    /// The places of a pool with their weights: each address of a name has the weight of the name. A
-    /// name without an answer stands for itself. An address that occurs twice counts once.
-    pub(super) fn places(&self, config: &config::pool::Pool) -> Vec<(Place, u32)> {
-        let mut places: Vec<(Place, u32)> = Vec::with_capacity(config.endpoints.len());
-        for endpoint in &config.endpoints {
-            let EndpointAddr::Name(name, port) = &endpoint.address else {
-                places.push((endpoint.address.clone().into(), endpoint.weight));
-                continue;
-            };
-            let Some(addresses) = self.0.get(name) else {
-                places.push((endpoint.address.clone().into(), endpoint.weight));
-                continue;
-            };
-            for address in addresses {
-                let address = EndpointAddr::Socket(SocketAddr::new(*address, *port));
-                if places.iter().all(|(place, _)| place.address != address) {
-                    places.push((Place { address, name: Some(name.clone()) }, endpoint.weight));
-                }
-            }
-        }
-        places
     }
 }
 
@@ -136,7 +99,7 @@ impl Pool {
     /// Publishes the members that follow from an answer; says whether they are others than before.
     fn answered(&self, name: &str, addresses: Vec<IpAddr>) {
         let mut answers = self.supervision.answers();
-        answers.0.insert(name.into(), addresses);
+        answers.insert(name, addresses);
         let members = self.members.snapshot();
         self.publish(&members.config, members.tls.clone(), &answers);
         drop(answers);
@@ -186,7 +149,7 @@ impl Lookup {
                         tracing::info!(pool = %pool.name, name = &*self.name, "name resolves again");
                     }
                     let ttl = answer.ttl;
-                    let before = pool.supervision.answers().0.get(&self.name).cloned();
+                    let before = pool.supervision.answers().get(&self.name).map(<[_]>::to_vec);
                     let addresses = answer.after(before.as_deref().unwrap_or_default());
                     self.publish(&pool, before.as_deref(), addresses);
                     ttl
@@ -280,11 +243,4 @@ impl Checks {
 /// The standard library seeds each of its hashers anew.
 fn random() -> u64 {
     RandomState::new().hash_one(0)
-}
-
-fn names(config: &config::pool::Pool) -> impl Iterator<Item = &str> {
-    config.endpoints.iter().filter_map(|endpoint| match &endpoint.address {
-        EndpointAddr::Name(name, _) => Some(&**name),
-        EndpointAddr::Socket(_) | EndpointAddr::Unix(_) => None,
-    })
 }

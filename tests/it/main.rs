@@ -11,6 +11,7 @@ mod kit;
 mod observability;
 mod operations;
 mod policy;
+mod pools;
 mod reload;
 mod tls_profiles;
 mod upstream_tls;

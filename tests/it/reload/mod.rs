@@ -1,6 +1,7 @@
 //! What changes while the proxy runs: configuration, one way like the other, all or nothing.
 
 mod certificates;
+mod error_pages;
 mod under_load;
 
 use rustix::process::Signal;
