@@ -41,6 +41,8 @@ pub struct Activity {
     blocked_since: AtomicU64,
     /// A request body was left unread: closing must not turn into a reset.
     unread: AtomicBool,
+    /// The last response has switched protocols.
+    switching: AtomicBool,
     /// Interim responses of the request under way, on an HTTP/1.1 connection.
     interims: OnceLock<Arc<Interims>>,
 }
@@ -57,6 +59,7 @@ impl Activity {
             unflushed: AtomicBool::new(false),
             blocked_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
+            switching: AtomicBool::new(false),
             interims: OnceLock::new(),
         }
     }
@@ -120,6 +123,16 @@ impl Activity {
     /// Whether a request body was left unread.
     pub fn has_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    /// The response that is about to be written switches protocols: nothing of HTTP follows.
+    pub fn switches(&self) {
+        self.switching.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a response has switched protocols.
+    pub fn is_switching(&self) -> bool {
+        self.switching.load(Ordering::Relaxed)
     }
 
     /// Bytes came in.

@@ -1,5 +1,6 @@
 //! The gate: what is no proper request goes no further. Pure functions on a request's head.
 
+use h2::ext::Protocol;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
@@ -17,6 +18,9 @@ use crate::service::host::Host;
 /// port if one was written.
 pub fn admit<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        if request.extensions().get::<Protocol>().is_some() {
+            return Err(Rejection::Protocol);
+        }
         return Err(Rejection::Method);
     }
     check_transfer_coding(request.headers())?;

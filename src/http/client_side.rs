@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -11,6 +13,7 @@ use crate::config::tls_profile::Alpn;
 use crate::http::Connection;
 use crate::http::activity::Activity;
 use crate::http::exchange::Incident;
+use crate::http::tunnel::Switched;
 use crate::names::ClientAddr;
 use crate::service::VirtualService;
 use crate::service::host::Came;
@@ -30,6 +33,8 @@ pub struct ClientSide {
     port: HeaderValue,
     /// The part of each log line that does not change; made for the first line that is written.
     facts: OnceLock<JsonFragment>,
+    /// What an HTTP/1.1 connection becomes when the response that says so has been written.
+    switched: Mutex<Option<Box<Switched>>>,
 }
 
 impl ClientSide {
@@ -46,6 +51,7 @@ impl ClientSide {
             port: HeaderValue::from_maybe_shared(port)
                 .unwrap_or_else(|_| HeaderValue::from_static("0")),
             facts: OnceLock::new(),
+            switched: Mutex::new(None),
             connection,
         }
     }
@@ -68,6 +74,17 @@ impl ClientSide {
     /// How long and how much.
     pub fn settings(&self) -> &Settings {
         &self.connection.settings
+    }
+
+    /// The response that is about to be written makes a tunnel of this HTTP/1.1 connection.
+    pub fn switches(&self, switched: Switched) {
+        *self.switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(switched));
+        self.activity.switches();
+    }
+
+    /// The tunnel, when that response has been written.
+    pub fn take_switched(&self) -> Option<Box<Switched>> {
+        self.switched.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The client's address as a field value, without the port.

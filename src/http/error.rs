@@ -42,6 +42,9 @@ pub enum Rejection {
     /// CONNECT or TRACE.
     #[error("this method is not served")]
     Method,
+    /// Extended CONNECT (RFC 8441) to anything but WebSocket.
+    #[error("this protocol is not served")]
+    Protocol,
     /// Neither a path, nor `*` with OPTIONS.
     #[error("the request's target is not a path")]
     Target,
@@ -61,6 +64,7 @@ impl ForwardError {
             Self::Rejected(Rejection::HostConflict) => "host_conflict",
             Self::Rejected(Rejection::Length) => "bad_length",
             Self::Rejected(Rejection::Method) => "method_not_allowed",
+            Self::Rejected(Rejection::Protocol) => "protocol_not_served",
             Self::Rejected(Rejection::Target) => "bad_target",
             Self::Rejected(Rejection::TransferCoding) => "bad_transfer_coding",
             Self::Upstream(error) => error.reason(),
@@ -77,6 +81,7 @@ impl ForwardError {
             Self::Refused(Refusal::BodyTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(Refusal::RateLimited(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Rejected(Rejection::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Rejected(Rejection::Protocol) => StatusCode::NOT_IMPLEMENTED,
             Self::Rejected(
                 Rejection::Host
                 | Rejection::HostConflict

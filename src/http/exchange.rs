@@ -52,6 +52,10 @@ pub struct Exchange {
     pub trace: Trace,
     received: Option<Arc<Progress>>,
     sent: u64,
+    /// Bytes of a tunnel that the exchange became, and why it ended.
+    tunnelled: Option<(u64, &'static str)>,
+    /// When it became one.
+    switched: Option<Duration>,
     /// 0: none was sent.
     status: u16,
     reason: Option<&'static str>,
@@ -91,6 +95,8 @@ impl Exchange {
             trace: Trace::default(),
             received: None,
             sent: 0,
+            tunnelled: None,
+            switched: None,
             status: 0,
             reason: None,
             has_ended: false,
@@ -169,6 +175,9 @@ impl Exchange {
     /// The status that is on its way to the client.
     pub fn answered(&mut self, status: u16) {
         self.status = status;
+        if status == SWITCHED {
+            self.switched = Some(self.began.elapsed());
+        }
     }
 
     /// The request was not served.
@@ -199,6 +208,12 @@ impl Exchange {
         self.has_ended = true;
     }
 
+    /// It became a tunnel, which has ended. Nobody's failure, but said in its line.
+    pub fn tunnelled(&mut self, received: u64, sent: u64, end: &'static str) {
+        self.sent += sent;
+        self.tunnelled = Some((received, end));
+    }
+
     fn count(&mut self) {
         if self.active.is_none() {
             self.active = Some(self.service().metrics.request_started());
@@ -213,9 +228,13 @@ impl Exchange {
         RequestDone {
             protocol,
             status: if self.status == 0 { CLIENT_CLOSED } else { self.status },
-            duration: self.began.elapsed(),
+            // How long a tunnel lasted says nothing about how fast it was opened.
+            duration: self.switched.unwrap_or_else(|| self.began.elapsed()),
             upstream: self.trace.first_byte,
-            received: self.received.as_ref().map_or(0, |progress| progress.bytes()),
+            received: match self.tunnelled {
+                Some((bytes, _)) => bytes,
+                None => self.received.as_ref().map_or(0, |progress| progress.bytes()),
+            },
             sent: self.sent,
         }
     }
@@ -239,7 +258,7 @@ impl Exchange {
         if let Some(first_byte) = self.trace.first_byte {
             line.u64("portcullis.duration_us.first_byte", micros(first_byte));
         }
-        line.u64("portcullis.duration_us.total", micros(done.duration));
+        line.u64("portcullis.duration_us.total", micros(self.began.elapsed()));
         if let Some(rule) = self.rule {
             line.u64("portcullis.rule", rule as u64 + 1);
         }
@@ -255,6 +274,7 @@ impl Exchange {
             line.opt_str("portcullis.request_id", identity.request_id.to_str().ok());
             line.str("trace_id", identity.trace_id());
         }
+        line.opt_str("portcullis.tunnel_end", self.tunnelled.map(|(_, end)| end));
         line.opt_str("error.type", self.reason);
     }
 }
@@ -339,6 +359,9 @@ pub(super) fn version_text(version: Version) -> &'static str {
 pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// Switching Protocols.
+const SWITCHED: u16 = 101;
 
 /// How metrics count a client that left before the head of the response, as nginx does.
 const CLIENT_CLOSED: u16 = 499;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
 use http::Response;
@@ -21,13 +22,17 @@ use crate::http::exchange::Exchange;
 use crate::http::fields;
 use crate::http::identity::Identity;
 use crate::http::policy;
+use crate::http::websocket;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::host::Owner;
 use crate::upstream::Hearing;
+use crate::upstream::Manner;
 use crate::upstream::Outgoing;
 use crate::upstream::RequestBody;
+use crate::upstream::Switch;
 use crate::upstream::UpstreamBody;
+use crate::upstream::UpstreamError;
 
 /// Serves one request; whatever happens, there is a response.
 pub async fn respond(
@@ -48,6 +53,10 @@ pub async fn respond(
             exchange.answered(response.status().as_u16());
             (None, response.map(|text| ResponseBody::own(text, exchange)))
         }
+        Ok(Routed::Switched(response, switch)) => {
+            exchange.answered(response.status().as_u16());
+            (None, response.map(|()| ResponseBody::switching(switch, exchange)))
+        }
         Err(error) => {
             exchange.refused(&error);
             let mut response = answer::error(&error);
@@ -57,7 +66,8 @@ pub async fn respond(
         }
     };
     let closes = error.is_some_and(|error| error.closes());
-    if client.is_http1() && (closes || client.service().retirement.is_retired()) {
+    let leaves = closes || client.service().retirement.is_retired();
+    if client.is_http1() && leaves && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -65,6 +75,7 @@ pub async fn respond(
 
 enum Routed {
     Own(Response<Bytes>),
+    Switched(Response<()>, Switch),
     Upstream(Response<UpstreamBody>),
 }
 
@@ -82,12 +93,21 @@ async fn route(
         return no_pool(&service.target).map(Routed::Own);
     };
     exchange.asks();
+    let key = websocket_key(outgoing);
     let answered = pool.forward(outgoing, client.source(), &mut exchange.trace).await;
     let mut response = answered.map_err(|error| policy::failure(exchange, error))?;
+    let switch = response.body_mut().take_switch();
+    if switch.is_some() && !is_agreed(response.headers(), key.as_ref()) {
+        return Err(policy::failure(exchange, UpstreamError::BadSwitch));
+    }
     fields::prepare_response(response.headers_mut());
     policy::response(&service, exchange, response.headers_mut());
     // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
     *response.version_mut() = Version::HTTP_11;
+    if let Some(switch) = switch {
+        websocket::switch(response.headers_mut());
+        return Ok(Routed::Switched(response.map(|_| ()), switch));
+    }
     Ok(Routed::Upstream(response))
 }
 
@@ -106,9 +126,28 @@ fn prepare(
         Owner::Nobody => return Err(ForwardError::HostMismatch),
     }
     exchange.receives(request.body().progress());
+    let is_websocket = websocket::is_asked_for(request);
     fields::prepare_request(request.headers_mut(), client, host);
     exchange.identified(Identity::establish(request.headers_mut(), exchange.is_sampled()));
+    if is_websocket {
+        websocket::switch(request.headers_mut());
+        outgoing.manner = Manner::WebSocket;
+    }
     Ok(Arc::clone(exchange.service()))
+}
+
+/// What the answer to a WebSocket's client of HTTP/2 depends on: it sends no key and checks no answer,
+/// so that the proxy does both. A client of HTTP/1.1 does so itself.
+fn websocket_key(outgoing: &mut Outgoing) -> Option<HeaderValue> {
+    if outgoing.manner != Manner::WebSocket {
+        return None;
+    }
+    let request = outgoing.request().filter(|request| request.version() == Version::HTTP_2)?;
+    request.headers().get(header::SEC_WEBSOCKET_KEY).cloned()
+}
+
+fn is_agreed(fields: &HeaderMap, key: Option<&HeaderValue>) -> bool {
+    websocket::is_agreed(fields) && key.is_none_or(|key| websocket::accepts(fields, key))
 }
 
 /// SPEC VS-8. `close` has closed the connection before there was a request, except one that came

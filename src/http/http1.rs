@@ -44,7 +44,7 @@ pub struct Bounds<'a> {
 
 /// How a connection ended.
 #[derive(Debug)]
-pub enum Finish {
+pub enum Finish<IO> {
     /// As connections do: by the client, after `connection: close`, or idle.
     Closed,
     /// A request head did not come to its end in time; the client was told so.
@@ -53,6 +53,8 @@ pub enum Finish {
     Malformed(hyper::Error),
     /// The client did not take what was written.
     Stalled,
+    /// A response has switched protocols: the stream, and what was read of what follows.
+    Switched(IO, Bytes),
 }
 
 /// Why hyper was stopped.
@@ -72,7 +74,7 @@ enum Due {
 
 /// A stretch of busy life is over.
 enum Stretch<IO> {
-    Finished(Finish),
+    Finished(Finish<IO>),
     Parked(IO, Bytes),
 }
 
@@ -80,7 +82,7 @@ enum Stretch<IO> {
 ///
 /// While busy the connection lives in a box with hyper's state and buffers; after a while without a
 /// request that is dropped, and only the stream is left, waiting for a byte.
-pub async fn serve<IO, F, R, B>(mut io: IO, bounds: Bounds<'_>, on_request: F) -> Finish
+pub async fn serve<IO, F, R, B>(mut io: IO, bounds: Bounds<'_>, on_request: F) -> Finish<IO>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     F: Fn(Request<Incoming>) -> R + Clone,
@@ -162,6 +164,7 @@ where
             linger(&mut io).await;
             Finish::Malformed(error)
         }
+        End::Closed(Ok(())) if bounds.activity.is_switching() => Finish::Switched(io, left),
         End::Closed(Ok(())) if bounds.activity.has_unread() => {
             linger(&mut io).await;
             Finish::Closed

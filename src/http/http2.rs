@@ -150,7 +150,8 @@ fn builder(settings: &Settings) -> server::Builder {
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 

@@ -29,7 +29,11 @@ pub mod interim;
 pub mod plain_line;
 pub mod policy;
 pub mod redirect;
+pub mod relay;
 pub mod stream;
+pub mod stream_io;
+pub mod tunnel;
+pub mod websocket;
 
 #[cfg(test)]
 mod tests;
@@ -111,6 +115,12 @@ where
                 Finish::HeadTimeout => client.incident(Incident::HeadTimeout),
                 Finish::Malformed(error) => client.incident(Incident::Malformed(&error)),
                 Finish::Stalled => client.incident(Incident::WriteTimeout),
+                Finish::Switched(io, first) => {
+                    if let Some(switched) = client.take_switched() {
+                        // Boxed: hardly any connection becomes a tunnel.
+                        Box::pin(switched.relay(io, first, &client)).await;
+                    }
+                }
                 Finish::Closed => {}
             }
         }
@@ -130,7 +140,10 @@ async fn respond_http1(
     let interims = Arc::clone(client.activity().interims());
     let hearing = (request.version() == Version::HTTP_11).then(|| interims.begin());
     let request = request.map(|body| RequestBody::new(ClientBody::Http1(body)));
-    let response = forward::respond(client, request, hearing).await;
+    let mut response = forward::respond(Arc::clone(&client), request, hearing).await;
     interims.end();
+    if let Some(switched) = response.body_mut().take_switched() {
+        client.switches(switched);
+    }
     Ok(response)
 }

@@ -81,7 +81,8 @@ where
     };
     let finish = http1::serve(io, bounds, on_request).await;
     let incident = match &finish {
-        Finish::Closed => return,
+        // Only an answer of the proxy itself comes from here, and none of them switches.
+        Finish::Closed | Finish::Switched(..) => return,
         Finish::HeadTimeout => Incident::HeadTimeout,
         Finish::Malformed(error) => Incident::Malformed(error),
         Finish::Stalled => Incident::WriteTimeout,

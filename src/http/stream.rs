@@ -27,6 +27,8 @@ use crate::http::client_side::ClientSide;
 use crate::http::date;
 use crate::http::fields;
 use crate::http::forward;
+use crate::http::stream_io::StreamIo;
+use crate::http::websocket;
 use crate::upstream::BodyError;
 use crate::upstream::ClientBody;
 use crate::upstream::Hearing;
@@ -38,29 +40,68 @@ use crate::upstream::StreamBody;
 /// `NO_ERROR` (RFC 9113, section 8.1) when its body is dropped.
 pub async fn serve(
     client: Arc<ClientSide>,
-    request: Request<RecvStream>,
+    mut request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
 ) {
+    if *request.method() == Method::CONNECT && websocket::from_extended_connect(&mut request) {
+        // Boxed: hardly any stream becomes a tunnel.
+        return Box::pin(serve_websocket(client, request, reply)).await;
+    }
     let is_head = *request.method() == Method::HEAD;
     let interims = Arc::new(Interims::default());
     let hearing = interims.begin();
     let request = receive(request, &hearing);
-    let response = {
-        let mut responding = std::pin::pin!(forward::respond(client, request, Some(hearing)));
-        std::future::poll_fn(|cx| {
-            let response = responding.as_mut().poll(cx);
-            for interim in interims.take() {
-                send_interim(&mut reply, interim);
-            }
-            match response {
-                Poll::Ready(response) => Poll::Ready(Some(response)),
-                // A reset drops the exchange, and with it what goes on at the endpoint.
-                Poll::Pending => reply.poll_reset(cx).map(|_| None),
-            }
-        })
-        .await
+    let responding = forward::respond(client, request, Some(hearing));
+    if let Some(response) = unless_reset(&mut reply, &interims, responding).await {
+        send(reply, response, is_head).await;
+    }
+}
+
+/// A WebSocket over one stream (RFC 8441), of which the endpoint sees one over HTTP/1.1 (RFC 6455).
+async fn serve_websocket(
+    client: Arc<ClientSide>,
+    request: Request<RecvStream>,
+    mut reply: SendResponse<Bytes>,
+) {
+    let (head, from) = request.into_parts();
+    let request = Request::from_parts(head, RequestBody::Empty);
+    let interims = Interims::default();
+    let responding = forward::respond(Arc::clone(&client), request, None);
+    let Some(mut response) = unless_reset(&mut reply, &interims, responding).await else { return };
+    let Some(switched) = response.body_mut().take_switched() else {
+        drop(from);
+        return send(reply, response, false).await;
     };
-    let Some(response) = response else { return };
+    let (mut head, _) = response.into_parts();
+    websocket::to_extended_connect(&mut head);
+    head.headers.entry(header::DATE).or_insert_with(date::now);
+    if let Ok(to) = reply.send_response(Response::from_parts(head, ()), false) {
+        switched.relay(StreamIo::new(from, to), Bytes::new(), &client).await;
+    }
+}
+
+/// The response, and what comes before it; `None` if the client resets the stream meanwhile. That drops
+/// the exchange, and with it what goes on at the endpoint.
+async fn unless_reset(
+    reply: &mut SendResponse<Bytes>,
+    interims: &Interims,
+    responding: impl Future<Output = Response<ResponseBody>>,
+) -> Option<Response<ResponseBody>> {
+    let mut responding = std::pin::pin!(responding);
+    std::future::poll_fn(|cx| {
+        let response = responding.as_mut().poll(cx);
+        for interim in interims.take() {
+            send_interim(reply, interim);
+        }
+        match response {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => reply.poll_reset(cx).map(|_| None),
+        }
+    })
+    .await
+}
+
+async fn send(mut reply: SendResponse<Bytes>, response: Response<ResponseBody>, is_head: bool) {
     let (mut head, body) = response.into_parts();
     head.headers.entry(header::DATE).or_insert_with(date::now);
     let is_empty = body.is_end_stream();

@@ -15,10 +15,12 @@ use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::upstream::client_body::ClientBody;
 use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
+use crate::upstream::tunnel::Switch;
 
 /// The body of a request on its way to an endpoint.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct Progress {
 pub struct UpstreamBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    /// Not a body, but the consent to switch protocols.
+    upgrade: Option<OnUpgrade>,
 }
 
 impl RequestBody {
@@ -170,11 +174,21 @@ impl Body for RequestBody {
 impl UpstreamBody {
     /// The body of a response that came over the leased connection.
     pub fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(lease) };
+        let mut body = Self { incoming, lease: Some(lease), upgrade: None };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
         body
+    }
+
+    /// The empty body of a response that switches protocols as it was asked to.
+    pub fn switching(incoming: Incoming, lease: Lease, upgrade: OnUpgrade) -> Self {
+        Self { incoming, lease: Some(lease), upgrade: Some(upgrade) }
+    }
+
+    /// The connection, if this is the response that switches protocols.
+    pub fn take_switch(&mut self) -> Option<Switch> {
+        Some(Switch::new(self.upgrade.take()?, self.lease.take()?))
     }
 
     fn is_cancelled(&self) -> bool {

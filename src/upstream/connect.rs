@@ -65,12 +65,19 @@ impl Connecting {
             let is_plain = !matches!(io, StreamIo::Tls(_));
             match (io.alpn(), self.protocol) {
                 (Some(b"h2"), _) => self.speak_http2(io, endpoint).await,
+                // Offered by the pool, or for a request that asks to switch protocols.
+                (Some(b"http/1.1"), _) => self.speak_http1(io, endpoint).await,
                 (_, PoolProtocol::Http2) if is_plain => self.speak_http2(io, endpoint).await,
                 (_, PoolProtocol::Http2) => Err(UpstreamError::Protocol(None)),
                 _ => self.speak_http1(io, endpoint).await,
             }
         })
         .await
+    }
+
+    /// Whether a connection can be HTTP/1.1: not where HTTP/2 is spoken without being agreed on.
+    pub fn can_speak_http1(&self) -> bool {
+        self.tls.is_some() || self.protocol != PoolProtocol::Http2
     }
 
     /// Opens a connection and says nothing on it beside the opening and TLS.
@@ -131,7 +138,7 @@ impl Connecting {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|error| UpstreamError::Protocol(Some(error)))?;
-        tokio::spawn(run(connection, Arc::downgrade(endpoint)));
+        tokio::spawn(run(connection.with_upgrades(), Arc::downgrade(endpoint)));
         Ok(Sender::Http1(sender))
     }
 

@@ -167,6 +167,21 @@ impl Endpoint {
         self.counted(self.connecting.open_bare(self, call).await)
     }
 
+    /// A new HTTP/1.1 connection that nobody else gets, for a request that asks to switch protocols.
+    /// ALPN offers nothing else, whatever the pool would agree on.
+    pub async fn connect_alone(
+        self: &Arc<Self>,
+        source: &Source<'_>,
+    ) -> Result<Sender, UpstreamError> {
+        if !self.connecting.can_speak_http1() {
+            return Err(UpstreamError::NoWebSocket);
+        }
+        let http1 = Alpn::Http1.as_str().as_bytes().to_vec();
+        let call = self.connecting.call_for(self, source);
+        let call = Call { alpn: Some(vec![http1]), ..call };
+        self.counted(self.connecting.open(self, call).await)
+    }
+
     /// How it is connected to.
     pub fn connecting(&self) -> &Connecting {
         &self.connecting

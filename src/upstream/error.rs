@@ -22,6 +22,9 @@ pub enum UpstreamError {
     /// The endpoint closed the connection before the head of a response.
     #[error("the endpoint closed the connection without a response: {0}")]
     Closed(#[source] hyper::Error),
+    /// It switched protocols (101), but not to what it was asked for.
+    #[error("the endpoint switched to another protocol than it was asked for")]
+    BadSwitch,
     /// The TCP connection failed.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
@@ -40,6 +43,9 @@ pub enum UpstreamError {
     /// The pool has no endpoint that was not tried.
     #[error("the pool has no endpoint")]
     NoEndpoint,
+    /// A WebSocket for endpoints that are spoken to in HTTP/2 with prior knowledge.
+    #[error("the pool's protocol has no WebSocket")]
+    NoWebSocket,
     /// The HTTP/2 preface failed, or the endpoint did not agree to HTTP/2.
     #[error("the endpoint does not speak the pool's protocol")]
     Protocol(#[source] Option<hyper::Error>),
@@ -121,6 +127,8 @@ impl UpstreamError {
             Self::InvalidResponse(_) => "invalid_response",
             Self::AllDown(_) | Self::NoEndpoint => "no_endpoint",
             Self::InterimFlood => "interim_flood",
+            Self::BadSwitch => "bad_switch",
+            Self::NoWebSocket => "no_websocket",
             Self::Protocol(_) => "upstream_protocol",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout(_) => "queue_timeout",
@@ -140,10 +148,12 @@ impl UpstreamError {
             Self::AllDown(_) | Self::NoEndpoint | Self::QueueFull | Self::QueueTimeout(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Closed(_)
+            Self::BadSwitch
+            | Self::Closed(_)
             | Self::Connect(_)
             | Self::InterimFlood
             | Self::InvalidResponse(_)
+            | Self::NoWebSocket
             | Self::Protocol(_)
             | Self::Resolve(_)
             | Self::Tls(_)
@@ -169,10 +179,13 @@ impl UpstreamError {
     pub fn side(&self) -> Side {
         match self {
             Self::ClientBody(_) | Self::ClientBodyTimeout(_) => Side::Client,
-            Self::NoEndpoint | Self::QueueFull | Self::QueueTimeout(_) | Self::TlsName => {
-                Side::Proxy
-            }
+            Self::NoEndpoint
+            | Self::NoWebSocket
+            | Self::QueueFull
+            | Self::QueueTimeout(_)
+            | Self::TlsName => Side::Proxy,
             Self::AllDown(_)
+            | Self::BadSwitch
             | Self::Closed(_)
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
@@ -194,13 +207,15 @@ impl UpstreamError {
             | Self::Connect(_)
             | Self::ConnectTimeout(_)
             | Self::NoEndpoint
+            | Self::NoWebSocket
             | Self::Protocol(_)
             | Self::QueueFull
             | Self::QueueTimeout(_)
             | Self::Resolve(_)
             | Self::Tls(_)
             | Self::TlsName => true,
-            Self::ClientBody(_)
+            Self::BadSwitch
+            | Self::ClientBody(_)
             | Self::ClientBodyTimeout(_)
             | Self::Closed(_)
             | Self::FirstByteTimeout(_)

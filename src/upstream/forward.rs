@@ -21,6 +21,7 @@ use crate::upstream::endpoint::Endpoint;
 use crate::upstream::lease::InFlight;
 use crate::upstream::lease::Lease;
 use crate::upstream::lease::Sender;
+use crate::upstream::outgoing::Manner;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::pick::Picked;
 use crate::upstream::pick::Wish;
@@ -123,16 +124,17 @@ impl Endpoint {
         terms: Terms<'_>,
         trace: &mut Trace,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let mut may_reuse = true;
+        let manner = outgoing.manner;
+        let mut may_reuse = manner != Manner::WebSocket;
         loop {
             let reused = if may_reuse { self.reuse() } else { None };
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
-                None => self.connect_timed(terms.source, trace).await?,
+                None => self.connect_timed(manner, terms.source, trace).await?,
             };
             let error = match first_byte(&mut sender, outgoing, terms.timeout, trace).await {
-                Ok(response) => return accept(response, Lease::new(sender, in_flight)),
+                Ok(response) => return accept(response, Lease::new(sender, in_flight), manner),
                 Err(error) => error,
             };
             if !outgoing.is_here() && error.may_repeat() {
@@ -149,12 +151,16 @@ impl Endpoint {
 
     async fn connect_timed(
         self: &Arc<Self>,
+        manner: Manner,
         source: &Source<'_>,
         trace: &mut Trace,
     ) -> Result<Sender, UpstreamError> {
         let started = Instant::now();
         // Boxed: it is large, and rare among requests.
-        let connected = Box::pin(self.connect(source)).await;
+        let connected = match manner {
+            Manner::Plain | Manner::Grpc => Box::pin(self.connect(source)).await,
+            Manner::WebSocket => Box::pin(self.connect_alone(source)).await,
+        };
         trace.connect = Some(started.elapsed());
         connected
     }
@@ -203,12 +209,18 @@ fn silence(progress: Option<&Progress>, timeout: Duration) -> UpstreamError {
     }
 }
 
+/// A response is one unless it switches protocols; and that is one if it was asked for.
 fn accept(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     lease: Lease,
+    manner: Manner,
 ) -> Result<Response<UpstreamBody>, UpstreamError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(UpstreamError::UnaskedSwitch);
+        if manner != Manner::WebSocket {
+            return Err(UpstreamError::UnaskedSwitch);
+        }
+        let upgrade = hyper::upgrade::on(&mut response);
+        return Ok(response.map(|incoming| UpstreamBody::switching(incoming, lease, upgrade)));
     }
     Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
 }

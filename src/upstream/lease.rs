@@ -90,6 +90,11 @@ impl Lease {
         Self { sender, in_flight }
     }
 
+    /// The connection is not HTTP's any more; its endpoint goes on counting it.
+    pub fn into_in_flight(self) -> InFlight {
+        self.in_flight
+    }
+
     /// Whether it is one of many streams.
     pub fn is_http2(&self) -> bool {
         matches!(self.sender, Sender::Http2(_))

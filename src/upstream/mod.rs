@@ -33,6 +33,7 @@ pub mod sticky;
 pub mod stream;
 pub mod stream_io;
 pub mod supervision;
+pub mod tunnel;
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,8 +70,10 @@ pub use crate::upstream::error::UpstreamError;
 pub use crate::upstream::forward::Trace;
 pub use crate::upstream::interim::Hearing;
 pub use crate::upstream::interim::Interims;
+pub use crate::upstream::outgoing::Manner;
 pub use crate::upstream::outgoing::Outgoing;
 pub use crate::upstream::source::Source;
+pub use crate::upstream::tunnel::Switch;
 
 /// A pool. The services that use it hold it for as long as they live; a reload changes its members.
 pub struct Pool {

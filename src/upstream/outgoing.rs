@@ -15,12 +15,26 @@ pub struct Outgoing {
     copy: Option<Request<RequestBody>>,
     /// Who is told of interim responses; `None` if nobody could be.
     pub hearing: Option<Hearing>,
+    /// How it is to be sent.
+    pub manner: Manner,
+}
+
+/// How a request is to be sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Manner {
+    /// As requests are, over any connection.
+    #[default]
+    Plain,
+    /// A gRPC call: a client that streams may pause.
+    Grpc,
+    /// It asks to switch to WebSocket: over an HTTP/1.1 connection of its own.
+    WebSocket,
 }
 
 impl Outgoing {
     /// A request that was not sent yet.
     pub fn new(request: Request<RequestBody>) -> Self {
-        Self { request: Some(request), copy: None, hearing: None }
+        Self { request: Some(request), copy: None, hearing: None, manner: Manner::Plain }
     }
 
     /// The request, unless it is gone.

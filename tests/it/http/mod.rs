@@ -6,6 +6,7 @@ mod pools;
 mod redirects;
 mod streaming;
 mod troubles;
+mod websocket;
 
 use hyper::Method;
 use hyper::Version;
@@ -166,9 +167,14 @@ impl Crossing {
 
 /// The two sites, but `shop` goes to a pool of this origin with these keys.
 async fn street_with_pool(origin: &Origin, keys: &str) -> TwoSites {
-    let street = TwoSites::start().await;
-    let other = format!("[pool.shop]\nendpoints = [\"{}\"]\n{keys}\n", origin.endpoint());
-    let toml = street.toml("");
+    street_to(&origin.endpoint(), keys, "").await
+}
+
+/// The same for any endpoint, with more tables.
+async fn street_to(endpoint: &str, keys: &str, more: &str) -> TwoSites {
+    let street = TwoSites::with(more).await;
+    let other = format!("[pool.shop]\nendpoints = [\"{endpoint}\"]\n{keys}\n");
+    let toml = street.toml(more);
     let start = toml.find("[pool.shop]").unwrap();
     let end = toml.find("[pool.blog]").unwrap();
     street.site.configure(&format!("{}{other}\n{}", &toml[..start], &toml[end..]));

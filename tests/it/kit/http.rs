@@ -152,6 +152,21 @@ impl Http {
         }
     }
 
+    /// A stream to `:protocol` by extended CONNECT (RFC 8441), and what it was answered.
+    pub(crate) async fn connect(
+        &mut self,
+        path: &str,
+        protocol: &'static str,
+    ) -> Response<Incoming> {
+        // The first answer comes after the settings that allow it.
+        drop(self.try_get("/").await);
+        let request = self
+            .head(Method::CONNECT, path)
+            .header("sec-websocket-version", "13")
+            .extension(hyper::ext::Protocol::from_static(protocol));
+        self.start(request.body(empty()).expect("a request")).await.expect("an answer")
+    }
+
     /// Waits until the other side has closed the connection, or has said that it will.
     pub(crate) async fn closed(&mut self) {
         let closed = async || {

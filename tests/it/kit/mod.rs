@@ -20,6 +20,7 @@ pub(crate) mod raw_origin;
 pub(crate) mod site;
 pub(crate) mod tickets;
 pub(crate) mod two_sites;
+pub(crate) mod websocket;
 
 use std::time::Duration;
 
