@@ -40,7 +40,7 @@ fn head(bench: &mut Bench) {
     });
     bench.measure_with("request: fields for the endpoint", request, |mut request| {
         let host = HeaderValue::from_static("shop.example.com");
-        fields::prepare_request(request.headers_mut(), &client, host);
+        fields::prepare_request(request.headers_mut(), &client, client.service(), None, host);
         request
     });
     bench.measure_with("request: id and trace", request, |mut request| {

@@ -10,10 +10,12 @@ use anyhow::bail;
 
 use crate::cli::INVALID_CONFIGURATION;
 use crate::config::Config;
+use crate::config::virtual_service::Mode;
 use crate::names::ServerName;
 use crate::names::VirtualServiceName;
 use crate::runtime::start;
 use crate::service::Table;
+use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::table::Matched;
 use crate::tls::acceptor::unix_now;
@@ -51,12 +53,17 @@ struct Answer {
     parent: String,
     matched: &'static str,
     virtual_service: Option<String>,
+    mode: Option<&'static str>,
     outcome: Outcome,
 }
 
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
+    /// TLS is the endpoint's affair.
+    PassedThrough {
+        pool: String,
+    },
     Refused {
         reason: &'static str,
         alert: &'static str,
@@ -100,7 +107,7 @@ impl Explain {
             answer.print();
         }
         Ok(match answer.outcome {
-            Outcome::Served { .. } => ExitCode::SUCCESS,
+            Outcome::PassedThrough { .. } | Outcome::Served { .. } => ExitCode::SUCCESS,
             Outcome::Refused { .. } => ExitCode::FAILURE,
         })
     }
@@ -151,12 +158,20 @@ impl Explain {
                 Matched::Unknown => "no child owns this name: the parent",
             },
             virtual_service: (!refused_name).then(|| found.service.name.to_string()),
+            mode: (!refused_name).then(|| found.service.mode_word()),
             outcome,
         }
     }
 }
 
 fn outcome(service: &Arc<VirtualService>, offer: &ClientHello) -> Outcome {
+    if service.mode == Mode::Passthrough {
+        let pool = match &service.target {
+            Target::Pool(pool) => pool.name.to_string(),
+            Target::NoPool(_) => String::new(),
+        };
+        return Outcome::PassedThrough { pool };
+    }
     match service.tls.negotiate(offer, unix_now()) {
         Ok(chosen) => {
             let certificate = service.tls.certificates().nth(chosen.certificate);
@@ -194,7 +209,12 @@ impl Answer {
         row("parent", &self.parent);
         row("match", self.matched);
         row("virtual service", self.virtual_service.as_deref().unwrap_or("(none)"));
+        row("mode", self.mode.unwrap_or("(none)"));
         match &self.outcome {
+            Outcome::PassedThrough { pool } => {
+                row("TLS", "is not ended here: it passes through as it came");
+                row("pool", pool);
+            }
             Outcome::Refused { reason, alert, missing } => {
                 row("refused", &format!("{reason}, alert {alert}"));
                 row("because", missing);

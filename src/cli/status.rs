@@ -96,6 +96,7 @@ fn print(status: &report::Status) -> std::io::Result<()> {
         [
             service.name.clone(),
             service.parent.clone().unwrap_or_default(),
+            service.mode.clone(),
             service.tls_profile.clone(),
             service.pool.clone().unwrap_or_default(),
             service.active_connections.to_string(),
@@ -103,7 +104,8 @@ fn print(status: &report::Status) -> std::io::Result<()> {
             service.domains.join(", "),
         ]
     });
-    let head = ["VIRTUAL SERVICE", "PARENT", "PROFILE", "POOL", "OPEN", "CERTIFICATES", "DOMAINS"];
+    let head =
+        ["VIRTUAL SERVICE", "PARENT", "MODE", "PROFILE", "POOL", "OPEN", "CERTIFICATES", "DOMAINS"];
     table(&mut out, head, &services.collect::<Vec<_>>())?;
     pools(&mut out, status)?;
     let certificates = status.certificates.iter().map(|certificate| {

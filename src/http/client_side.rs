@@ -1,18 +1,22 @@
 //! Everything that stays the same on one client connection, made once and shared by its requests.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 
 use crate::config::tls_profile::Alpn;
 use crate::http::Connection;
 use crate::http::activity::Activity;
+use crate::http::client_certificate::CertificateFields;
 use crate::http::exchange::Incident;
+use crate::http::forwarding::Forwarding;
 use crate::http::tunnel::Switched;
 use crate::names::ClientAddr;
 use crate::service::VirtualService;
@@ -35,6 +39,10 @@ pub struct ClientSide {
     facts: OnceLock<JsonFragment>,
     /// What an HTTP/1.1 connection becomes when the response that says so has been written.
     switched: Mutex<Option<Box<Switched>>>,
+    /// The same without the addresses, for a request whose client is not who is connected.
+    tls_facts: OnceLock<JsonFragment>,
+    certificate: OnceLock<Box<CertificateFields>>,
+    node: OnceLock<Box<str>>,
 }
 
 impl ClientSide {
@@ -52,6 +60,9 @@ impl ClientSide {
                 .unwrap_or_else(|_| HeaderValue::from_static("0")),
             facts: OnceLock::new(),
             switched: Mutex::new(None),
+            tls_facts: OnceLock::new(),
+            certificate: OnceLock::new(),
+            node: OnceLock::new(),
             connection,
         }
     }
@@ -97,11 +108,37 @@ impl ClientSide {
         &self.port
     }
 
-    /// Who its requests come from, for a pool.
-    pub fn source(&self) -> Source<'_> {
-        let Connection { client, local, facts, .. } = &self.connection;
+    /// Where the other end of the connection is: the client, unless it is a trusted proxy.
+    pub fn peer(&self) -> IpAddr {
+        self.connection.client.0.ip()
+    }
+
+    /// What a trusted proxy says about a request; None: the client is who is connected. A service
+    /// that trusts nobody pays nothing.
+    pub fn said_by(&self, fields: &HeaderMap, service: &VirtualService) -> Option<Box<Forwarding>> {
+        Forwarding::read(fields, &service.trusted_proxies, self.peer())
+    }
+
+    /// Who a request of this client comes from, for a pool.
+    pub fn source(&self, client: IpAddr) -> Source<'_> {
+        let Connection { client: connected, local, facts, .. } = &self.connection;
         let server_name = facts.server_name.as_ref();
-        Source { client: client.0, local: *local, server_name, facts: Some(facts) }
+        let is_connected = client == connected.0.ip();
+        let client = if is_connected { connected.0 } else { SocketAddr::new(client, 0) };
+        Source { client, local: *local, server_name, facts: Some(facts) }
+    }
+
+    /// The fields that tell about the client's certificate, if it has shown one.
+    pub fn certificate(&self) -> Option<&CertificateFields> {
+        let facts = self.connection.facts.client_certificate.as_ref()?;
+        Some(self.certificate.get_or_init(|| Box::new(CertificateFields::of(facts))))
+    }
+
+    /// The client's address and port as a node of RFC 7239, in quotes.
+    pub fn node(&self) -> &str {
+        let address = self.connection.client.0;
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.node.get_or_init(|| format!("\"{address}\"").into())
     }
 
     /// Whose request is it that asks for this host?
@@ -120,18 +157,36 @@ impl ClientSide {
         self.facts.get_or_init(|| JsonFragment::new(|line| self.render(line)))
     }
 
+    /// Writes the part of a log line that is the same for all requests from one client over this
+    /// connection.
+    pub fn render_facts(&self, line: &mut JsonLine<'_>, client: IpAddr) {
+        if client == self.peer() {
+            line.raw(self.facts());
+            return;
+        }
+        let connected = self.connection.peer.unwrap_or(self.peer());
+        line.str("client.address", &client.to_string());
+        line.str("network.peer.address", &connected.to_canonical().to_string());
+        line.raw(self.tls_facts.get_or_init(|| JsonFragment::new(|line| self.render_tls(line))));
+    }
+
     /// Logs and counts what is not a request but deserves a line.
     pub fn incident(&self, incident: Incident<'_>) {
         incident.record(self.service(), || self.facts());
     }
 
     fn render(&self, line: &mut JsonLine<'_>) {
-        let Connection { client, peer, facts, .. } = &self.connection;
+        let Connection { client, peer, .. } = &self.connection;
         line.str("client.address", &address_text(*client));
         line.u64("client.port", u64::from(client.0.port()));
         if let Some(peer) = peer {
             line.str("network.peer.address", &peer.to_canonical().to_string());
         }
+        self.render_tls(line);
+    }
+
+    fn render_tls(&self, line: &mut JsonLine<'_>) {
+        let facts = &self.connection.facts;
         facts.render(line);
         line.str("tls.next_protocol", facts.alpn.as_str());
     }

@@ -3,6 +3,7 @@
 //! Created when the head of the request is there, written when it is dropped: however an exchange
 //! ends, it is counted once and logged once, on the service that served it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use crate::http::admit;
 use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
+use crate::http::forwarding::Forwarding;
 use crate::http::identity::Identity;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
@@ -47,6 +49,8 @@ pub struct Exchange {
     rule: Option<usize>,
     /// It was on its way to a pool.
     has_asked: bool,
+    /// What a trusted proxy said; None: the client is who is connected.
+    forwarding: Option<Box<Forwarding>>,
     identity: Option<Identity>,
     /// What happens on the upstream side.
     pub trace: Trace,
@@ -91,6 +95,7 @@ impl Exchange {
             host: None,
             rule: None,
             has_asked: false,
+            forwarding: None,
             identity: None,
             trace: Trace::default(),
             received: None,
@@ -150,6 +155,21 @@ impl Exchange {
         self.sibling = sibling;
         self.count();
         self.is_sampled = self.service().log.keeps_success();
+    }
+
+    /// What a trusted proxy said about where it comes from.
+    pub fn comes_from(&mut self, forwarding: Option<Box<Forwarding>>) {
+        self.forwarding = forwarding;
+    }
+
+    /// What a trusted proxy said about where it comes from.
+    pub fn forwarding(&self) -> Option<&Forwarding> {
+        self.forwarding.as_deref()
+    }
+
+    /// Who it comes from: who is connected, or whom trusted proxies name.
+    pub fn client(&self) -> IpAddr {
+        self.forwarding.as_ref().map_or_else(|| self.client.peer(), |said| said.client)
     }
 
     /// Its id and trace.
@@ -241,7 +261,8 @@ impl Exchange {
 
     fn render(&self, line: &mut JsonLine<'_>, done: &RequestDone) {
         let service = self.service();
-        head(line, service, "http", self.client.facts());
+        head(line, service, "http");
+        self.client.render_facts(line, self.client());
         line.str("http.request.method", self.method.as_str());
         let host = self.host.as_ref().and_then(admit::host);
         line.opt_str("server.address", host.as_ref().map(|host| host.name));
@@ -306,7 +327,8 @@ impl Incident<'_> {
     pub fn record<'f>(self, service: &VirtualService, facts: impl FnOnce() -> &'f JsonFragment) {
         service.metrics.request_failed(self.reason());
         service.log.write(|line| {
-            head(line, service, "connection", facts());
+            head(line, service, "connection");
+            line.raw(facts());
             if let Some(status) = self.status() {
                 line.u64("http.response.status_code", status);
             }
@@ -336,16 +358,10 @@ impl Incident<'_> {
 }
 
 /// What every line begins with.
-pub(super) fn head(
-    line: &mut JsonLine<'_>,
-    service: &VirtualService,
-    event: &str,
-    facts: &JsonFragment,
-) {
+pub(super) fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &str) {
     line.str("event", event);
     line.str("portcullis.virtual_service", service.name.as_str());
     line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
-    line.raw(facts);
 }
 
 pub(super) fn version_text(version: Version) -> &'static str {

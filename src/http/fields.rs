@@ -6,26 +6,38 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 
+use crate::http::client_certificate;
 use crate::http::client_side::ClientSide;
+use crate::http::forwarding;
+use crate::http::forwarding::Forwarding;
+use crate::service::VirtualService;
 
 /// Prepares a request's fields for an endpoint.
 ///
-/// What a client says about forwarding is not believed: its copies are replaced or removed.
-/// `Expect` is answered by the proxy (see the module's page). Upgrades are not passed on.
-pub fn prepare_request(fields: &mut HeaderMap, client: &ClientSide, host: HeaderValue) {
+/// What a client says about forwarding, or about a certificate of its own, is not believed: its copies
+/// are replaced or removed. `said` is what a trusted proxy said. `Expect` is answered by the proxy (see
+/// the module's page). Upgrades are not passed on.
+pub fn prepare_request(
+    fields: &mut HeaderMap,
+    client: &ClientSide,
+    service: &VirtualService,
+    said: Option<&Forwarding>,
+    host: HeaderValue,
+) {
     let wants_trailers = fields.contains_key(header::TE) && accepts_trailers(fields);
     remove_hop_by_hop(fields);
     if wants_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    for name in [header::EXPECT, header::FORWARDED, PROXY] {
+    for name in [header::EXPECT, PROXY] {
         fields.remove(name);
     }
-    fields.insert(X_FORWARDED_FOR, client.address().clone());
-    fields.insert(X_REAL_IP, client.address().clone());
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-    fields.insert(X_FORWARDED_HOST, host);
-    fields.insert(X_FORWARDED_PORT, client.port().clone());
+    remove_look_alikes(fields);
+    client_certificate::forget(fields);
+    if service.client_certificate_headers {
+        client_certificate::tell(fields, client.certificate());
+    }
+    forwarding::tell(fields, client, service, said, host);
 }
 
 /// Prepares a response's fields for the client. The length of a body that was sent in chunks is
@@ -41,6 +53,22 @@ pub fn prepare_response(fields: &mut HeaderMap) {
 pub fn prepare_interim(fields: &mut HeaderMap) {
     fields.remove(header::CONTENT_LENGTH);
     remove_hop_by_hop(fields);
+}
+
+/// CGI, and all that does as it does, reads `x_real_ip` as `x-real-ip`.
+fn remove_look_alikes(fields: &mut HeaderMap) {
+    let is_one = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains('_') && OURS.iter().any(|ours| begins_alike(name, ours))
+    };
+    while let Some(name) = fields.keys().find(is_one).cloned() {
+        fields.remove(name);
+    }
+}
+
+fn begins_alike(name: &str, ours: &str) -> bool {
+    let dashed = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    name.len() >= ours.len() && dashed.zip(ours.bytes()).all(|(theirs, ours)| theirs == ours)
 }
 
 /// RFC 9110, section 7.6.1.
@@ -78,8 +106,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Read as `HTTP_PROXY` by CGI programs ("httpoxy").
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What the names begin with that an endpoint takes from us alone.
+const OURS: [&str; 3] = ["x-client-cert", "x-forwarded-", "x-real-ip"];

@@ -86,7 +86,7 @@ async fn route(
     exchange: &mut Exchange,
 ) -> Result<Routed, ForwardError> {
     let service = prepare(client, outgoing, exchange)?;
-    if let Some(response) = policy::request(&service, client, outgoing, exchange)? {
+    if let Some(response) = policy::request(&service, outgoing, exchange)? {
         return Ok(Routed::Own(response));
     }
     let Some(pool) = service.pool(exchange.rule()) else {
@@ -94,7 +94,8 @@ async fn route(
     };
     exchange.asks();
     let key = websocket_key(outgoing);
-    let answered = pool.forward(outgoing, client.source(), &mut exchange.trace).await;
+    let source = client.source(exchange.client());
+    let answered = pool.forward(outgoing, source, &mut exchange.trace).await;
     let mut response = answered.map_err(|error| policy::failure(exchange, error))?;
     let switch = response.body_mut().take_switch();
     if switch.is_some() && !is_agreed(response.headers(), key.as_ref()) {
@@ -126,14 +127,17 @@ fn prepare(
         Owner::Nobody => return Err(ForwardError::HostMismatch),
     }
     exchange.receives(request.body().progress());
+    let service = Arc::clone(exchange.service());
     let is_websocket = websocket::is_asked_for(request);
-    fields::prepare_request(request.headers_mut(), client, host);
-    exchange.identified(Identity::establish(request.headers_mut(), exchange.is_sampled()));
+    let fields = request.headers_mut();
+    exchange.comes_from(client.said_by(fields, &service));
+    fields::prepare_request(fields, client, &service, exchange.forwarding(), host);
+    exchange.identified(Identity::establish(fields, exchange.is_sampled()));
     if is_websocket {
-        websocket::switch(request.headers_mut());
+        websocket::switch(fields);
         outgoing.manner = Manner::WebSocket;
     }
-    Ok(Arc::clone(exchange.service()))
+    Ok(service)
 }
 
 /// What the answer to a WebSocket's client of HTTP/2 depends on: it sends no key and checks no answer,

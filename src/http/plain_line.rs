@@ -86,7 +86,8 @@ impl PlainClient {
             return;
         }
         by.log.write(|line| {
-            exchange::head(line, by, "http", self.facts());
+            exchange::head(line, by, "http");
+            line.raw(self.facts());
             line.str("http.request.method", request.method().as_str());
             let host = host.as_ref().and_then(admit::host);
             line.opt_str("server.address", host.as_ref().map(|host| host.name));

@@ -2,7 +2,6 @@
 //! without one costs a look at a pointer.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -15,7 +14,6 @@ use http_body::Body;
 
 use crate::http::admit;
 use crate::http::answer;
-use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
@@ -36,12 +34,11 @@ use crate::upstream::UpstreamError;
 /// Where rules look at paths, a path is sent on in the form in which they have seen it.
 pub fn request(
     service: &VirtualService,
-    client: &ClientSide,
     outgoing: &mut Outgoing,
     exchange: &mut Exchange,
 ) -> Result<Option<Response<Bytes>>, ForwardError> {
     let Some(policy) = service.policy.as_deref() else { return Ok(None) };
-    let from = address_of(client);
+    let from = exchange.client();
     if !policy.admits(from) {
         return Err(Refusal::Address.into());
     }
@@ -104,11 +101,6 @@ pub fn failure(exchange: &Exchange, error: UpstreamError) -> ForwardError {
         true => Refusal::BodyTooLarge.into(),
         false => error.into(),
     }
-}
-
-/// Who asks.
-fn address_of(client: &ClientSide) -> IpAddr {
-    client.source().client.ip()
 }
 
 /// A length that was declared is judged by it; of any other body what comes is counted.

@@ -66,7 +66,8 @@ pub async fn serve(mut client: Side, first: Vec<u8>, connection: Connection) {
         return record.ended(Err(StreamError::NoPool));
     };
     let (source, trace) = record.connecting();
-    let stream = match pool.open_stream(source, trace).await {
+    // Boxed, so that a stream does not carry the room that a handshake with an endpoint needs.
+    let stream = match Box::pin(pool.open_stream(source, trace)).await {
         Ok(stream) => stream,
         Err(error) => return record.ended(Err(StreamError::Connect(error))),
     };

@@ -180,6 +180,7 @@ fn service_status(service: &VirtualService, page: &Page) -> VirtualServiceStatus
     VirtualServiceStatus {
         name: service.name.to_string(),
         parent: service.parent.as_ref().map(ToString::to_string),
+        mode: service.mode_word().to_owned(),
         domains: service.domains.iter().map(DomainPattern::to_string).collect(),
         certificates: config.certificates.iter().map(ToString::to_string).collect(),
         tls_profile: config.tls_profile.to_string(),

@@ -67,6 +67,8 @@ pub struct VirtualServiceStatus {
     pub name: String,
     /// Its parent's name, if it is a child.
     pub parent: Option<String>,
+    /// `http`, `tcp` or `passthrough`.
+    pub mode: String,
     /// The domains of a child.
     pub domains: Vec<String>,
     /// Names of its certificates.

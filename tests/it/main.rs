@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod certificate_choice;
+mod client_identity;
 mod endpoints;
 mod http;
 mod kit;
@@ -13,6 +14,7 @@ mod operations;
 mod policy;
 mod pools;
 mod reload;
+mod streams;
 mod tls_profiles;
 mod upstream_tls;
 mod virtual_services;

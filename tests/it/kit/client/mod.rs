@@ -42,6 +42,8 @@ pub(crate) struct Client {
     provider: CryptoProvider,
     schemes: Vec<SignatureScheme>,
     alpn: Vec<Vec<u8>>,
+    /// Sent before the ClientHello, one packet each.
+    before: Vec<Vec<u8>>,
     identity: Option<Issued>,
     tickets: Option<Arc<Tickets>>,
     /// Made at the first connection and shared by clones: rustls presents a ticket only under the
@@ -62,6 +64,7 @@ impl Client {
             provider,
             schemes,
             alpn: vec![b"http/1.1".to_vec()],
+            before: Vec::new(),
             identity: None,
             tickets: None,
             config: Arc::default(),
@@ -121,6 +124,12 @@ impl Client {
         self.offering(|client| client.alpn = protocols)
     }
 
+    /// Says this before the ClientHello, each part in a packet of its own: a PROXY header.
+    pub(crate) fn saying_first(mut self, parts: &[&[u8]]) -> Self {
+        self.before = parts.iter().map(|part| part.to_vec()).collect();
+        self
+    }
+
     /// Has a certificate to show.
     pub(crate) fn identity(self, issued: &Issued) -> Self {
         let issued = issued.clone();
@@ -140,8 +149,11 @@ impl Client {
     /// The handshake alone.
     pub(crate) async fn handshake(&self) -> Result<Session, Refused> {
         let connecting = async {
-            let tcp = TcpStream::connect(self.address).await?;
+            let mut tcp = TcpStream::connect(self.address).await?;
             tcp.set_nodelay(true)?;
+            for part in &self.before {
+                tcp.write_all(part).await?;
+            }
             TlsConnector::from(self.rustls()).connect(self.server_name(), tcp).await
         };
         let stream = within("a handshake", connecting).await.map_err(|e| Refused::from(&e))?;
