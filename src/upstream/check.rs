@@ -98,7 +98,6 @@ fn call(endpoint: &Endpoint, check: &HealthCheck) -> Call {
         (EndpointAddr::Socket(address), Some(port)) => {
             EndpointAddr::Socket(SocketAddr::new(address.ip(), port))
         }
-        (EndpointAddr::Name(name, _), Some(port)) => EndpointAddr::Name(name.clone(), port),
         (address, _) => address.clone(),
     };
     let opening = endpoint.connecting().proxy_protocol.then(opening::for_ourselves);

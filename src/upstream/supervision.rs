@@ -115,7 +115,9 @@ impl Pool {
         };
         tasks.checks.retain(|(weak, _)| members.endpoints.iter().any(|one| is(weak, one)));
         for endpoint in &members.endpoints {
-            if tasks.checks.iter().any(|(weak, _)| is(weak, endpoint)) {
+            // What a name stands for until it has addresses is not an endpoint to be judged.
+            let is_name = matches!(endpoint.place.address, EndpointAddr::Name(..));
+            if is_name || tasks.checks.iter().any(|(weak, _)| is(weak, endpoint)) {
                 continue;
             }
             let checks = Checks {
@@ -174,13 +176,14 @@ impl Lookup {
         self.metrics.looked_up("changed");
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let addresses_now = shown.join(" ");
+        // First in force, then said.
+        pool.answered(&self.name, addresses);
         tracing::info!(
             pool = %pool.name,
             name = &*self.name,
             addresses = addresses_now,
             "name resolved"
         );
-        pool.answered(&self.name, addresses);
     }
 
     fn complain(&self, pool: &PoolName, error: &LookupError) {
