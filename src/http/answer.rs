@@ -33,6 +33,27 @@ pub fn error(error: &ForwardError) -> Response<Bytes> {
     response
 }
 
+/// The same for a gRPC call: clients look at `grpc-status` alone, and take other content for a broken
+/// server. The codes are those of gRPC's own table for statuses of HTTP.
+pub fn to_grpc(status: StatusCode) -> Response<Bytes> {
+    let code = match status.as_u16() {
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 => "12",
+        429 | 502..=504 => "14",
+        _ => "2",
+    };
+    let mut response = Response::new(Bytes::new());
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    fields.insert("grpc-status", HeaderValue::from_static(code));
+    if let Some(reason) = status.canonical_reason() {
+        fields.insert("grpc-message", HeaderValue::from_static(reason));
+    }
+    response
+}
+
 /// A fixed text.
 pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
     let mut response = Response::new(text);

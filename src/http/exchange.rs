@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Uri;
 use http::Version;
+use http::header;
 use hyper::body::Body;
 use tokio::time::Instant;
 
@@ -40,6 +42,8 @@ pub struct Exchange {
     method: Method,
     uri: Uri,
     has_body: bool,
+    /// Errors are told as gRPC tells them.
+    is_grpc: bool,
     /// The line of a success is kept.
     is_sampled: bool,
     /// The service's gauge knows of it.
@@ -83,6 +87,7 @@ impl Exchange {
     /// A request's head has come.
     pub fn begin<B: Body>(client: Arc<ClientSide>, request: &Request<B>) -> Box<Self> {
         client.activity().exchange_began();
+        let has_body = !request.body().is_end_stream();
         Box::new(Self {
             is_sampled: false,
             active: None,
@@ -91,7 +96,9 @@ impl Exchange {
             version: request.version(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            has_body: !request.body().is_end_stream(),
+            has_body,
+            // A call always has a body.
+            is_grpc: has_body && is_grpc(request.headers()),
             host: None,
             rule: None,
             has_asked: false,
@@ -185,6 +192,11 @@ impl Exchange {
     /// Where the bytes of the request's body are counted.
     pub fn receives(&mut self, progress: Option<Arc<Progress>>) {
         self.received = progress;
+    }
+
+    /// Whether the request is a gRPC call.
+    pub fn is_grpc(&self) -> bool {
+        self.is_grpc
     }
 
     /// Whether the response has no body whatever its fields say.
@@ -362,6 +374,11 @@ pub(super) fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &st
     line.str("event", event);
     line.str("portcullis.virtual_service", service.name.as_str());
     line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
+}
+
+fn is_grpc(fields: &HeaderMap) -> bool {
+    let content_type = fields.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 pub(super) fn version_text(version: Version) -> &'static str {

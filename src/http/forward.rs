@@ -61,6 +61,9 @@ pub async fn respond(
             exchange.refused(&error);
             let mut response = answer::error(&error);
             policy::own(&exchange, Some(&error), &mut response);
+            if exchange.is_grpc() {
+                response = answer::to_grpc(response.status());
+            }
             exchange.answered(response.status().as_u16());
             (Some(error), response.map(|text| ResponseBody::own(text, exchange)))
         }
@@ -136,6 +139,8 @@ fn prepare(
     if is_websocket {
         websocket::switch(fields);
         outgoing.manner = Manner::WebSocket;
+    } else if exchange.is_grpc() {
+        outgoing.manner = Manner::Grpc;
     }
     Ok(service)
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -20,6 +21,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::upstream::client_body::ClientBody;
 use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
+use crate::upstream::patience::Patience;
 use crate::upstream::tunnel::Switch;
 
 /// The body of a request on its way to an endpoint.
@@ -57,6 +59,7 @@ pub struct Progress {
 pub struct UpstreamBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    patience: Patience,
     /// Not a body, but the consent to switch protocols.
     upgrade: Option<OnUpgrade>,
 }
@@ -173,8 +176,10 @@ impl Body for RequestBody {
 
 impl UpstreamBody {
     /// The body of a response that came over the leased connection.
-    pub fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(lease), upgrade: None };
+    /// `limit` is how long the endpoint may be silent while it is waited for.
+    pub fn new(incoming: Incoming, lease: Lease, limit: Duration) -> Self {
+        let patience = Patience::new(limit);
+        let mut body = Self { incoming, lease: Some(lease), patience, upgrade: None };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
@@ -183,7 +188,8 @@ impl UpstreamBody {
 
     /// The empty body of a response that switches protocols as it was asked to.
     pub fn switching(incoming: Incoming, lease: Lease, upgrade: OnUpgrade) -> Self {
-        Self { incoming, lease: Some(lease), upgrade: Some(upgrade) }
+        let patience = Patience::new(Duration::MAX);
+        Self { incoming, lease: Some(lease), patience, upgrade: Some(upgrade) }
     }
 
     /// The connection, if this is the response that switches protocols.
@@ -211,7 +217,12 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            ready!(self.patience.poll_end(cx));
+            self.lease = None;
+            return Poll::Ready(Some(Err(BodyError::Silent(self.patience.limit()))));
+        };
+        self.patience.renew();
         let frame = match frame {
             // hyper takes a stream that its endpoint cancels for one that has ended.
             None if self.is_cancelled() => Some(Err(BodyError::Cancelled)),

@@ -40,6 +40,9 @@ pub enum UpstreamError {
     /// More interim responses (1xx) than anybody can mean.
     #[error("the endpoint floods with interim responses")]
     InterimFlood,
+    /// A status that HTTP does not know: 600 and above.
+    #[error("the response has the status {0}, which is none")]
+    InvalidStatus(u16),
     /// The pool has no endpoint that was not tried.
     #[error("the pool has no endpoint")]
     NoEndpoint,
@@ -124,7 +127,7 @@ impl UpstreamError {
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
-            Self::InvalidResponse(_) => "invalid_response",
+            Self::InvalidResponse(_) | Self::InvalidStatus(_) => "invalid_response",
             Self::AllDown(_) | Self::NoEndpoint => "no_endpoint",
             Self::InterimFlood => "interim_flood",
             Self::BadSwitch => "bad_switch",
@@ -153,6 +156,7 @@ impl UpstreamError {
             | Self::Connect(_)
             | Self::InterimFlood
             | Self::InvalidResponse(_)
+            | Self::InvalidStatus(_)
             | Self::NoWebSocket
             | Self::Protocol(_)
             | Self::Resolve(_)
@@ -192,6 +196,7 @@ impl UpstreamError {
             | Self::FirstByteTimeout(_)
             | Self::InterimFlood
             | Self::InvalidResponse(_)
+            | Self::InvalidStatus(_)
             | Self::Protocol(_)
             | Self::Resolve(_)
             | Self::Tls(_)
@@ -221,6 +226,7 @@ impl UpstreamError {
             | Self::FirstByteTimeout(_)
             | Self::InterimFlood
             | Self::InvalidResponse(_)
+            | Self::InvalidStatus(_)
             | Self::UnaskedSwitch => false,
         }
     }

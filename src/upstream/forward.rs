@@ -134,7 +134,10 @@ impl Endpoint {
                 None => self.connect_timed(manner, terms.source, trace).await?,
             };
             let error = match first_byte(&mut sender, outgoing, terms.timeout, trace).await {
-                Ok(response) => return accept(response, Lease::new(sender, in_flight), manner),
+                Ok(response) => {
+                    let lease = Lease::new(sender, in_flight);
+                    return accept(response, lease, manner, terms.timeout * PATIENCE);
+                }
                 Err(error) => error,
             };
             if !outgoing.is_here() && error.may_repeat() {
@@ -177,8 +180,10 @@ async fn first_byte(
     let started = Instant::now();
     let progress = outgoing.request().and_then(|request| request.body().progress());
     let hearing = outgoing.hearing.clone();
+    let is_grpc = outgoing.manner == Manner::Grpc;
     let mut sending = std::pin::pin!(sender.send(outgoing));
     let mut mark = 0;
+    let mut quiet = 0;
     loop {
         let hearing_all = std::future::poll_fn(|cx| {
             if hearing.as_ref().is_some_and(|hearing| hearing.is_flood(cx)) {
@@ -193,7 +198,9 @@ async fn first_byte(
             return sent;
         }
         let now = progress.as_ref().map_or(0, |progress| progress.mark());
-        if now == mark {
+        quiet = if now == mark { quiet + 1 } else { 0 };
+        let may_pause = is_grpc && progress.as_deref().is_some_and(Progress::is_starved);
+        if quiet >= if may_pause { PATIENCE } else { 1 } {
             return Err(silence(progress.as_deref(), timeout));
         }
         mark = now;
@@ -214,7 +221,11 @@ fn accept(
     mut response: Response<Incoming>,
     lease: Lease,
     manner: Manner,
+    limit: Duration,
 ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    if response.status().as_u16() > 599 {
+        return Err(UpstreamError::InvalidStatus(response.status().as_u16()));
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if manner != Manner::WebSocket {
             return Err(UpstreamError::UnaskedSwitch);
@@ -222,5 +233,10 @@ fn accept(
         let upgrade = hyper::upgrade::on(&mut response);
         return Ok(response.map(|incoming| UpstreamBody::switching(incoming, lease, upgrade)));
     }
-    Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
+    Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, limit)))
 }
+
+/// How many times `first_byte_timeout` a stream may be silent once it flows: between two pieces of a
+/// response, and between two messages of a gRPC client. Five minutes if nothing is configured: events
+/// that are pushed now and then are no failure, and an endpoint that died is one all the same.
+const PATIENCE: u32 = 10;

@@ -24,6 +24,7 @@ pub mod lease;
 pub mod names;
 pub mod opening;
 pub mod outgoing;
+pub mod patience;
 pub mod pick;
 pub mod place;
 pub mod queue;

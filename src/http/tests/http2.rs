@@ -166,3 +166,29 @@ async fn an_idle_http2_connection_is_closed_after_keep_alive() {
     within(response.into_body().collect()).await.expect("a whole body");
     within(connection).await.expect("no panic").expect("a clean end");
 }
+
+#[tokio::test]
+async fn early_hints_come_before_the_response_of_their_stream() {
+    let origin = Origin::answering(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nKeep-Alive: timeout=5\r\n\r\n\
+         HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let mut front = Front::to(&origin);
+    front.alpn = Alpn::Http2;
+    let (mut sender, connection) =
+        within(h2::client::handshake(front.connect())).await.expect("an HTTP/2 connection");
+    tokio::spawn(connection);
+    let request = Request::get("https://shop.example.com/").body(()).expect("a request");
+    let (mut response, _) = sender.send_request(request, true).expect("sent");
+    let hints = within(std::future::poll_fn(|cx| response.poll_informational(cx)))
+        .await
+        .expect("hints")
+        .expect("unbroken");
+    assert_eq!(hints.status(), StatusCode::EARLY_HINTS);
+    assert_eq!(hints.headers()["link"], "</a.css>");
+    assert!(!hints.headers().contains_key("keep-alive"));
+    let response = within(response).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.headers().contains_key("date"));
+}

@@ -1,8 +1,10 @@
 //! What a client sees of a response, and of a pool that gives none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 
 use super::Front;
 use super::Origin;
@@ -108,4 +110,41 @@ async fn what_is_no_response_and_a_switch_that_nobody_asked_for_are_502() {
         let response = ask(&Front::to(&origin), GET).await;
         assert!(response.starts_with("HTTP/1.1 502 "), "{answer}: {response}");
     }
+}
+
+#[tokio::test]
+async fn early_hints_come_before_the_response_and_lose_what_is_hop_by_hop() {
+    let go_on = Arc::new(Notify::new());
+    let waits = Arc::clone(&go_on);
+    let origin = Origin::start(move |_, mut stream| {
+        let waits = Arc::clone(&waits);
+        async move {
+            read_head(&mut stream).await;
+            let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-private\r\n\
+                         X-Private: 1\r\n\r\n";
+            stream.write_all(hints.as_bytes()).await.expect("sent");
+            waits.notified().await;
+            let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            stream.write_all(last.as_bytes()).await.expect("sent");
+            read_head(&mut stream).await;
+        }
+    })
+    .await;
+    let mut client = Front::to(&origin).connect();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n").await.expect("sent");
+    let hints = read_head(&mut client).await;
+    assert_eq!(hints, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n");
+    go_on.notify_one();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn clients_of_http_1_0_get_no_interim_responses() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let origin = Origin::answering(hints).await;
+    let front = Front::to(&origin);
+    let answer = ask(&front, "GET / HTTP/1.0\r\nHost: shop.example.com\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.contains("103"), "{answer}");
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::http::street_to;
 use crate::kit::RawOrigin;
 use crate::kit::TwoSites;
 use crate::kit::proxy::log_line;
@@ -63,6 +64,59 @@ async fn a_response_head_without_end_is_a_502() {
     let street = TwoSites::start().await;
     let (status, _) = trouble(&street, &origin.endpoint(), "").await;
     assert_eq!(status, 502);
+}
+
+/// PX-1: what nobody can mean is not passed on, and neither is a status that is none.
+#[tokio::test]
+async fn floods_of_interim_responses_and_statuses_that_are_none_are_a_502() {
+    let flood = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n".repeat(200);
+    let flood = [&flood, &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..]].concat();
+    let none = b"HTTP/1.1 700 X\r\ncontent-length: 0\r\n\r\n";
+    let switch = b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    for (answer, reason) in [
+        (&*flood, "interim_flood"),
+        (&none[..], "invalid_response"),
+        (&switch[..], "unasked_switch"),
+    ] {
+        let origin = RawOrigin::answering(answer).await;
+        let street = TwoSites::start().await;
+        let (status, line) = trouble(&street, &origin.endpoint(), "").await;
+        assert_eq!((status, &line["error.type"]), (502, &Value::from(reason)), "{line:#}");
+    }
+}
+
+/// PX-5: an endpoint that falls silent in the middle of a body is cut, and so is its client.
+#[tokio::test]
+async fn a_response_that_stops_flowing_is_cut() {
+    let origin =
+        RawOrigin::beginning(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this").await;
+    let street = street_to(&origin.endpoint(), "first_byte_timeout = \"50ms\"", "").await;
+    let client = street.client("shop.test");
+    assert!(client.http1().await.try_get("/http1").await.is_err());
+    assert!(client.http2().await.try_get("/http2").await.is_err());
+    for path in ["/http1", "/http2"] {
+        let line = log_line(&street.site, path, |line: &Value| line["url.path"] == path).await;
+        assert_eq!(line["error.type"], "response_body_timeout", "{line:#}");
+    }
+}
+
+/// PX-1: gRPC clients are told in gRPC what they are not given.
+#[tokio::test]
+async fn a_grpc_call_that_fails_is_told_so_in_grpc() {
+    let nobody = format!("127.0.0.1:{}", unused_port().await);
+    let street = street_to(&nobody, "protocol = \"http2\"", "").await;
+    let mut http = street.client("shop.test").http2().await;
+    let call = http.head(hyper::Method::POST, "/service/Method");
+    let call = call.header("content-type", "application/grpc").header("te", "trailers");
+    let call = call.body(crate::kit::http::full(vec![0, 0, 0, 0, 0])).unwrap();
+    let reply = http.send(call).await.unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), "application/grpc");
+    assert_eq!(reply.header("grpc-status"), "14");
+    assert_eq!(reply.header("grpc-message"), "Bad Gateway");
+    assert!(reply.body.is_empty());
+    let line = log_line(&street.site, "the call", |line: &Value| line["error.type"] != Value::Null);
+    assert_eq!(line.await["error.type"], "connect_refused");
 }
 
 /// PX-5

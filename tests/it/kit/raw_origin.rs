@@ -17,15 +17,27 @@ pub(crate) struct RawOrigin {
     accepting: JoinHandle<()>,
 }
 
+/// What comes back, and what then.
+#[derive(Clone)]
+enum Answer {
+    ThenEnd(Vec<u8>),
+    ThenSilence(Vec<u8>),
+}
+
 impl RawOrigin {
     /// Answers each connection's request with these bytes, and closes it.
     pub(crate) async fn answering(bytes: &[u8]) -> Self {
-        Self::start(Some(bytes.to_vec())).await
+        Self::start(Answer::ThenEnd(bytes.to_vec())).await
+    }
+
+    /// Answers each connection's request with these bytes, and is silent from then on.
+    pub(crate) async fn beginning(bytes: &[u8]) -> Self {
+        Self::start(Answer::ThenSilence(bytes.to_vec())).await
     }
 
     /// Reads, and never answers.
     pub(crate) async fn silent() -> Self {
-        Self::start(None).await
+        Self::start(Answer::ThenSilence(Vec::new())).await
     }
 
     /// `127.0.0.1:PORT`.
@@ -38,7 +50,7 @@ impl RawOrigin {
         self.heads.lock().expect("never poisoned").clone()
     }
 
-    async fn start(answer: Option<Vec<u8>>) -> Self {
+    async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let heads = Arc::<Mutex<Vec<String>>>::default();
@@ -58,7 +70,7 @@ impl Drop for RawOrigin {
     }
 }
 
-async fn serve(mut tcp: TcpStream, answer: Option<Vec<u8>>, heads: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut tcp: TcpStream, answer: Answer, heads: Arc<Mutex<Vec<String>>>) {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     let end = loop {
@@ -73,12 +85,15 @@ async fn serve(mut tcp: TcpStream, answer: Option<Vec<u8>>, heads: Arc<Mutex<Vec
     let head = String::from_utf8_lossy(&received[..end + 2]).into_owned();
     heads.lock().expect("never poisoned").push(head);
     match answer {
-        Some(bytes) => {
+        Answer::ThenEnd(bytes) => {
             let _ = tcp.write_all(&bytes).await;
             let _ = tcp.shutdown().await;
         }
         // Held until the proxy gives up.
-        None => while matches!(tcp.read(&mut buffer).await, Ok(count) if count > 0) {},
+        Answer::ThenSilence(bytes) => {
+            let _ = tcp.write_all(&bytes).await;
+            while matches!(tcp.read(&mut buffer).await, Ok(count) if count > 0) {}
+        }
     }
 }
 
