@@ -160,7 +160,7 @@ impl Endpoint {
     /// A connection of its own for a stream. ALPN offers what the client's own connection agreed on,
     /// if that was HTTP/2, so that the endpoint knows what the bytes are; otherwise nothing.
     pub async fn connect_stream(&self, source: &Source<'_>) -> Result<StreamIo, UpstreamError> {
-        let is_http2 = source.facts.is_some_and(|facts| facts.alpn == Alpn::Http2);
+        let is_http2 = source.facts.is_some_and(|facts| facts.agreed_alpn == Some(Alpn::Http2));
         let alpn = is_http2.then(|| Alpn::Http2.as_str().as_bytes().to_vec());
         let call = self.connecting.call_for(self, source);
         let call = Call { alpn: Some(alpn.into_iter().collect()), ..call };

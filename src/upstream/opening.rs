@@ -1,7 +1,6 @@
 //! What a connection begins with, before TLS to the endpoint: a PROXY protocol header, where the pool
 //! wants one (SPEC PX-3).
 
-use crate::config::tls_profile::Alpn;
 use crate::proxy_protocol;
 use crate::proxy_protocol::Ssl;
 use crate::proxy_protocol::Tlvs;
@@ -12,8 +11,7 @@ use crate::upstream::source::Source;
 pub fn for_client(source: &Source<'_>) -> Vec<u8> {
     let facts = source.facts;
     let tlvs = Tlvs {
-        // HTTP/1.1 may have been agreed on, or be what is spoken without ALPN: the facts do not tell.
-        alpn: facts.filter(|facts| facts.alpn == Alpn::Http2).map(|_| &b"h2"[..]),
+        alpn: facts.and_then(|facts| facts.agreed_alpn).map(|alpn| alpn.as_str().as_bytes()),
         authority: source.server_name.map(|name| name.as_str()),
         ssl: facts.map(ssl),
     };
