@@ -24,8 +24,9 @@
 //! 3. A connection is given to one virtual service when its ClientHello has been read, and keeps it
 //!    until it closes. One exception, by configuration: `host_check = "same_policy"` lets a request
 //!    be served by a sibling with the same TLS policy.
-//! 4. Whatever can change under traffic is a [`live::Live`], and there are few: a listener's table,
-//!    a certificate's material, a pool's members, and the page that the admin shows.
+//! 4. Whatever can change under traffic is a [`live::Live`], and there are few: a listener's table
+//!    and the place that its plain side redirects to, a certificate's material, a pool's members and
+//!    their standing, and the page that the admin shows.
 //!
 //! # Storeys
 //!
@@ -36,39 +37,55 @@
 //! | 10 | [`cli`] | the operator's words: run, check, reload, status, explain, demo, serve |
 //! | 9 | [`admin`] | `/metrics`, `/healthz`, `/readyz`, `/status`, `/reload` on loopback or a Unix socket |
 //! | 8 | [`runtime`] | threads, sockets, signals, file watching, reload, drain: *when* things happen |
-//! | 7 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own |
-//! | 6 | [`service`] | what a virtual service is; the name table; retirement |
-//! | 5 | [`upstream`] | pools: members, choice, connecting, idle connections |
+//! | 7 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
+//! | 7 | [`relay`] | one byte stream between a client and an endpoint |
+//! | 6 | [`service`] | what a virtual service is; the name table; policies; retirement |
+//! | 5 | [`upstream`] | pools: members, choice, limits, connecting, idle connections, names, health |
 //! | 4 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake |
 //! | 3 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
 //! | 1 | [`config`] | text to checked `Config`; every complaint with line and caret |
-//! | 0 | [`names`], [`live`], [`per_worker`] | the words and two small mechanisms |
+//! | 0 | [`names`], [`live`], [`per_worker`], [`proxy_protocol`] | the words, two small mechanisms, one header |
 //!
 //! # Journeys
 //!
 //! **A connection.** [`runtime::accept`] takes it from the kernel. [`runtime::connection`] is the
-//! product in one screen: [`tls::hello`] reads and parses the ClientHello with our own parser;
-//! [`service::table`] finds the service; [`tls::choose`] decides version, suite, group and
-//! certificate as a pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has
-//! rustls carry that out; [`http`] serves what follows. A connection that fails before it has a
-//! service is the parent's to count and to log.
+//! product in one screen: a PROXY header is read where one is due; [`tls::hello`] reads and parses
+//! the ClientHello with our own parser; [`service::table`] finds the service, whose policy may close
+//! the connection before its handshake costs a signature; a `passthrough` service goes to [`relay`]
+//! with the bytes of the hello; [`tls::choose`] decides version, suite, group and certificate as a
+//! pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has rustls carry that
+//! out; [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/2 with clients is h2
+//! itself, everything else of HTTP is hyper. A connection that fails before it has a service is the
+//! parent's to count and to log.
 //!
-//! **A request.** [`http`] checks the host against the child, edits the fields in place and hands
-//! over to [`upstream`], which picks an endpoint and an idle connection *of this worker*. The
-//! exchange writes metrics and one log line when it is dropped, however it ended.
+//! **A request.** [`http`] checks the host against the child, applies the service's policy
+//! ([`service::policy`], pure; a service without one pays for a look at a pointer), edits the fields
+//! in place and hands over to [`upstream`]: `choose` says which endpoint is next, `standing` who may
+//! be, `pick` takes a place in flight or waits for one, and an idle connection *of this worker* is
+//! used. The exchange writes metrics and one log line when it is dropped, however it ended.
+//!
+//! **A tunnel.** A WebSocket is a request until its 101; then hyper is gone and the bytes are
+//! relayed, as those of a `tcp` or `passthrough` service are from the beginning: one buffer for each
+//! worker, `splice` between two TCP sockets, nothing held while nothing moves. Tunnels outlive a
+//! reload of their service and end with the drain.
 //!
 //! **A reload.** A signal, an edited file and the admin call all end in [`runtime::reload`]:
 //! `Config::load` collects all complaints; [`runtime::plan`] compares, pure; [`runtime::prepare`]
-//! reads files, compiles profiles and binds sockets, and dropping its result undoes it;
-//! [`runtime::commit`] cannot fail: it stores pointers, hands over sockets, and *retires* what was
-//! replaced. Shutdown is: retire everything. What compares equal keeps its `Arc`, and with it its
+//! reads files, compiles profiles and policies and binds sockets, and dropping its result undoes it;
+//! [`runtime::commit`] cannot fail: it stores pointers, hands over sockets, has pools looked after,
+//! and *retires* what was replaced. Shutdown is: retire everything. What compares equal keeps its `Arc`, and with it its
 //! connections, idle upstream connections, tickets and counters.
 //!
 //! **A certificate.** Its slot lives as long as its name is configured. [`runtime::watch`] says that
 //! a file may have changed, [`runtime::refresh`] reads and checks it, and the slot gets the new
 //! material or keeps the old and says so. A handshake reads the slot once, so a renewal needs no
 //! reload of the configuration.
+//!
+//! **An endpoint.** Names are looked up again when their time to live is over, and endpoints are
+//! checked, by tasks of the control plane ([`upstream::supervision`]) that end with their pool; a
+//! pool with neither has none. What they find changes the pool's members or an endpoint's standing;
+//! connections of endpoints that stay are not touched.
 //!
 //! # Invariants
 //!
@@ -77,7 +94,9 @@
 //! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone.
 //! - Label values of metrics come from the configuration or from closed enums, never from a client.
 //! - A request never falls back from a child to its parent's pool.
-//! - A refused handshake is answered with the alert that tells the truth.
+//! - A refused handshake is answered with the alert that tells the truth; a connection that is not
+//!   wanted from this address or at this rate is closed without a word.
+//! - What is matched by a rule is what the endpoint gets: one form of a path, and no other.
 //! - Tickets are bound to their service and its client-certificate policy by the key that seals them.
 
 pub mod admin;

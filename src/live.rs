@@ -8,8 +8,8 @@ use arc_swap::Guard;
 
 /// A value that can change under traffic.
 ///
-/// There are few: a listener's table, a certificate's material, a pool's members, and the page that
-/// the admin shows. "What can change at run time?" is one search for this word. Whoever needs another
+/// There are few: a listener's table and the place that its plain side redirects to, a certificate's
+/// material, a pool's members and their standing, and the page that the admin shows. "What can change at run time?" is one search for this word. Whoever needs another
 /// one says here why none of these will do.
 pub struct Live<T>(ArcSwap<T>);
 

@@ -46,6 +46,9 @@ pub struct Pool {
     pub connect_timeout: Duration,
     /// From the request sent to the head of the response. Default 30s.
     pub first_byte_timeout: Duration,
+    /// How long an endpoint may be silent in the middle of a response, and a gRPC client between two
+    /// of its messages. Default 5m: events that are pushed now and then are no failure.
+    pub body_timeout: Duration,
     /// How long an unused connection is kept. Default 55s (below the 60s that many origins use).
     pub idle_timeout: Duration,
     /// Unused connections kept for each endpoint and worker. Default 64.
@@ -82,6 +85,7 @@ impl Pool {
             tls: None,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(55),
             idle_connections: 64,
             retries: 1,
@@ -180,6 +184,11 @@ pub const KEYS: &[Key] = &[
         "From the request sent to the head of the response.",
     ),
     Key::default(
+        "body_timeout",
+        "\"5m\"",
+        "How long an endpoint may be silent in the middle of a response, and a gRPC client between two messages.",
+    ),
+    Key::default(
         "idle_timeout",
         "\"55s\"",
         "How long an unused connection is kept. Keep it below what the endpoints allow.",
@@ -264,6 +273,7 @@ impl RawPool {
             protocol: table.or("protocol", default.protocol, |value| value.choice(PROTOCOLS)),
             connect_timeout: table.or("connect_timeout", default.connect_timeout, wait),
             first_byte_timeout: table.or("first_byte_timeout", default.first_byte_timeout, wait),
+            body_timeout: table.or("body_timeout", default.body_timeout, wait),
             idle_timeout: table.or("idle_timeout", default.idle_timeout, wait),
             idle_connections: table.field("idle_connections", count(10_000)).or(64) as usize,
             retries: table.field("retries", count(10)).or(1) as u32,

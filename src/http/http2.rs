@@ -1,7 +1,7 @@
 //! HTTP/2 with a client: h2 reads and writes, this file says when it is enough.
 //!
 //! On h2 itself and not through hyper, whose server sends no interim responses. What is done with each
-//! stream is in [`stream`](crate::http::stream).
+//! stream is in [`stream`].
 
 use std::future::Future;
 use std::pin::Pin;

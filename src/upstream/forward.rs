@@ -46,6 +46,8 @@ struct Terms<'a> {
     source: &'a Source<'a>,
     /// To the head of the response.
     timeout: Duration,
+    /// Between two pieces of a body.
+    body_timeout: Duration,
 }
 
 impl Pool {
@@ -71,7 +73,9 @@ impl Pool {
         let wish = members.wish(fields, source.client.ip());
         let mut tried = Tried::default();
         let mut picked = self.pick(&mut members, &wish).await?;
-        let terms = Terms { source: &source, timeout: members.config.first_byte_timeout };
+        let config = &members.config;
+        let (timeout, body_timeout) = (config.first_byte_timeout, config.body_timeout);
+        let terms = Terms { source: &source, timeout, body_timeout };
         loop {
             let Picked { place, in_flight } = picked;
             let endpoint = &members.endpoints[place];
@@ -133,10 +137,10 @@ impl Endpoint {
                 Some(sender) => sender,
                 None => self.connect_timed(manner, terms.source, trace).await?,
             };
-            let error = match first_byte(&mut sender, outgoing, terms.timeout, trace).await {
+            let error = match first_byte(&mut sender, outgoing, terms, trace).await {
                 Ok(response) => {
                     let lease = Lease::new(sender, in_flight);
-                    return accept(response, lease, manner, terms.timeout * PATIENCE);
+                    return accept(response, lease, manner, terms.body_timeout);
                 }
                 Err(error) => error,
             };
@@ -174,10 +178,10 @@ impl Endpoint {
 async fn first_byte(
     sender: &mut Sender,
     outgoing: &mut Outgoing,
-    timeout: Duration,
+    terms: Terms<'_>,
     trace: &mut Trace,
 ) -> Result<Response<Incoming>, UpstreamError> {
-    let started = Instant::now();
+    let (started, timeout) = (Instant::now(), terms.timeout);
     let progress = outgoing.request().and_then(|request| request.body().progress());
     let hearing = outgoing.hearing.clone();
     let is_grpc = outgoing.manner == Manner::Grpc;
@@ -200,7 +204,7 @@ async fn first_byte(
         let now = progress.as_ref().map_or(0, |progress| progress.mark());
         quiet = if now == mark { quiet + 1 } else { 0 };
         let may_pause = is_grpc && progress.as_deref().is_some_and(Progress::is_starved);
-        if quiet >= if may_pause { PATIENCE } else { 1 } {
+        if timeout * quiet >= if may_pause { terms.body_timeout } else { timeout } {
             return Err(silence(progress.as_deref(), timeout));
         }
         mark = now;
@@ -235,8 +239,3 @@ fn accept(
     }
     Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, limit)))
 }
-
-/// How many times `first_byte_timeout` a stream may be silent once it flows: between two pieces of a
-/// response, and between two messages of a gRPC client. Five minutes if nothing is configured: events
-/// that are pushed now and then are no failure, and an endpoint that died is one all the same.
-const PATIENCE: u32 = 10;

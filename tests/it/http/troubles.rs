@@ -90,7 +90,7 @@ async fn floods_of_interim_responses_and_statuses_that_are_none_are_a_502() {
 async fn a_response_that_stops_flowing_is_cut() {
     let origin =
         RawOrigin::beginning(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this").await;
-    let street = street_to(&origin.endpoint(), "first_byte_timeout = \"50ms\"", "").await;
+    let street = street_to(&origin.endpoint(), "body_timeout = \"50ms\"", "").await;
     let client = street.client("shop.test");
     assert!(client.http1().await.try_get("/http1").await.is_err());
     assert!(client.http2().await.try_get("/http2").await.is_err());
