@@ -34,10 +34,10 @@
 //!
 //! | storey | module | owns |
 //! |---|---|---|
-//! | 10 | [`cli`] | the operator's words: run, check, reload, status, explain, demo, serve |
-//! | 9 | [`admin`] | `/metrics`, `/healthz`, `/readyz`, `/status`, `/reload` on loopback or a Unix socket |
-//! | 8 | [`runtime`] | threads, sockets, signals, file watching, reload, drain: *when* things happen |
-//! | 7 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
+//! | 11 | [`cli`] | the operator's words: run, check, reload, status, explain, demo, serve |
+//! | 10 | [`admin`] | `/metrics`, `/healthz`, `/readyz`, `/status`, `/reload` on loopback or a Unix socket |
+//! | 9 | [`runtime`] | threads, sockets, signals, file watching, reload, drain: *when* things happen |
+//! | 8 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
 //! | 7 | [`relay`] | one byte stream between a client and an endpoint |
 //! | 6 | [`service`] | what a virtual service is; the name table; policies; retirement |
 //! | 5 | [`upstream`] | pools: members, choice, limits, connecting, idle connections, names, health |

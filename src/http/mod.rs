@@ -32,7 +32,6 @@ pub mod interim;
 pub mod plain_line;
 pub mod policy;
 pub mod redirect;
-pub mod relay;
 pub mod stream;
 pub mod stream_io;
 pub mod tunnel;

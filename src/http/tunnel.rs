@@ -3,6 +3,8 @@
 //! A reload does not end a tunnel, as its client would have to begin anew what it cannot resume; the end
 //! of the drain does.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -10,8 +12,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::http::client_side::ClientSide;
 use crate::http::exchange::Exchange;
-use crate::http::relay::End;
-use crate::http::relay::Relay;
+use crate::relay::side::Side;
+use crate::relay::ways::Ending;
+use crate::relay::ways::Party;
+use crate::relay::ways::Ways;
 use crate::upstream::Switch;
 
 /// Both have agreed to switch protocols; the client's side follows.
@@ -23,9 +27,10 @@ pub struct Switched {
 
 /// What is written however the tunnel ends: also when it is dropped, because the drain is over.
 struct Account {
-    relay: Relay,
+    ways: Ways,
     exchange: Box<Exchange>,
-    end: End,
+    /// One stable word for the log line.
+    end: &'static str,
 }
 
 impl Switched {
@@ -35,28 +40,41 @@ impl Switched {
     }
 
     /// Relays until the end. `first` is what the client has said already.
-    pub async fn relay<C>(self, mut io: C, first: Bytes, client: &ClientSide)
+    pub async fn relay<C>(self, io: C, first: Bytes, client: &ClientSide)
     where
-        C: AsyncRead + AsyncWrite + Unpin,
+        C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut account =
-            Account { relay: Relay::new(first), exchange: self.exchange, end: End::Drained };
-        let Ok(mut upstream) = self.switch.open().await else {
-            account.end = End::UpstreamFailed;
+        let ways = Ways::starting_with(first);
+        let mut account = Account { ways, exchange: self.exchange, end: "drained" };
+        let Ok(upstream) = self.switch.open().await else {
+            account.end = "upstream_failed";
             return;
         };
+        let mut client_io = Side::Other(Box::new(io));
+        let mut upstream = Side::Other(Box::new(upstream));
         let idle = client.settings().timeouts.tunnel_idle;
-        account.end = account.relay.run(&mut io, &mut upstream, idle).await;
-        if account.end == End::Idle {
+        let ending = account.ways.run(&mut client_io, &mut upstream, idle, |_, _| {}).await;
+        account.end = word(&ending);
+        if matches!(ending, Ending::Idle) {
             // Farewells are not waited for: nobody has listened for long.
-            let farewell = std::pin::pin!(io.shutdown());
-            drop(tokio::time::timeout(std::time::Duration::ZERO, farewell).await);
+            let farewell = std::pin::pin!(client_io.shutdown());
+            drop(tokio::time::timeout(Duration::ZERO, farewell).await);
         }
+    }
+}
+
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Broken(Party::Client, _) => "client_failed",
+        Ending::Broken(Party::Upstream, _) => "upstream_failed",
+        Ending::Finished(Party::Client) => "client_closed",
+        Ending::Finished(Party::Upstream) => "upstream_closed",
+        Ending::Idle => "tunnel_idle",
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.exchange.tunnelled(self.relay.received(), self.relay.sent(), self.end.reason());
+        self.exchange.tunnelled(self.ways.received(), self.ways.sent(), self.end);
     }
 }

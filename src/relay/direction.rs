@@ -58,13 +58,18 @@ pub enum Broken {
 
 impl Direction {
     /// Begins with bytes that were read already.
-    pub fn starting_with(first: Vec<u8>) -> Self {
-        Self { left: first.into(), ..Self::default() }
+    pub fn starting_with(first: Bytes) -> Self {
+        Self { left: first, ..Self::default() }
     }
 
     /// Bytes that arrived at the sink.
     pub fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Whether the source has nothing more to say.
+    pub fn has_finished(&self) -> bool {
+        self.state != State::Flowing
     }
 
     /// Moves what can be moved. Ready when the source has finished and the sink knows it.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::relay::direction::Broken;
 use crate::upstream::UpstreamError;
 
 /// What ended a stream.
@@ -41,22 +40,6 @@ impl StreamError {
             Self::Idle(_) => "tunnel_idle",
             Self::NoPool => "no_pool",
             Self::Upstream(_) => "upstream_closed",
-        }
-    }
-
-    /// From client to endpoint.
-    pub(super) fn of_request(broken: Broken) -> Self {
-        match broken {
-            Broken::Source(error) => Self::Client(error),
-            Broken::Sink(error) => Self::Upstream(error),
-        }
-    }
-
-    /// From endpoint to client.
-    pub(super) fn of_response(broken: Broken) -> Self {
-        match broken {
-            Broken::Source(error) => Self::Upstream(error),
-            Broken::Sink(error) => Self::Client(error),
         }
     }
 }

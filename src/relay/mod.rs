@@ -1,7 +1,8 @@
 //! One byte stream between a client and an endpoint (SPEC VS-11): `mode = "passthrough"`, where TLS
 //! goes through as it came, and `mode = "tcp"`, where it has ended.
 //!
-//! [`direction`] moves the bytes of one way, through the kernel's [`pipe`] between two TCP sockets;
+//! [`ways`] moves the bytes of both ways, through the kernel's [`pipe`] between two TCP sockets; an HTTP
+//! connection that has become a WebSocket ends up there too.
 //! [`record`] writes metrics and one log line when a stream is over. A stream survives reloads, and is
 //! cut when the process has drained for as long as it may. Must not know HTTP, nor the
 //! configuration's text.
@@ -11,27 +12,23 @@ pub mod error;
 pub mod pipe;
 pub mod record;
 pub mod side;
+pub mod ways;
 
 #[cfg(test)]
 mod tests;
 
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
-
-use tokio::time;
-use tokio::time::Instant;
 
 use crate::names::ClientAddr;
 use crate::names::ServerName;
-use crate::relay::direction::Direction;
 use crate::relay::error::StreamError;
 use crate::relay::record::Record;
 use crate::relay::side::Side;
+use crate::relay::ways::Ending;
+use crate::relay::ways::Party;
+use crate::relay::ways::Ways;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::settings::Settings;
@@ -88,44 +85,12 @@ async fn relay(
     record: &mut Record,
 ) -> Result<(), StreamError> {
     let idle = record.connection().settings.timeouts.tunnel_idle;
-    let mut requests = Direction::starting_with(first);
-    let mut responses = Direction::default();
-    let mut silence = Silence { since: Instant::now(), limit: idle };
-    let mut timer = pin!(time::sleep(idle));
-    poll_fn(|cx| {
-        let received = requests.poll(cx, client, upstream);
-        let sent = responses.poll(cx, upstream, client);
-        if record.moved(requests.delivered(), responses.delivered()) {
-            silence.since = Instant::now();
-        }
-        let received = received.map_err(StreamError::of_request)?;
-        let sent = sent.map_err(StreamError::of_response)?;
-        if received.is_ready() && sent.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            match silence.ends() {
-                Some(later) => timer.as_mut().reset(later),
-                None => return Poll::Ready(Err(StreamError::Idle(idle))),
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// How long nothing has moved. The timer is not touched for each byte: when it rings, it is set to
-/// where it should be.
-struct Silence {
-    since: Instant,
-    limit: Duration,
-}
-
-impl Silence {
-    /// When it will have been too long; None: it has.
-    fn ends(&self) -> Option<Instant> {
-        let end = self.since + self.limit;
-        (end > Instant::now()).then_some(end)
+    let moved = |received, sent| record.moved(received, sent);
+    match Ways::starting_with(first).run(client, upstream, idle, moved).await {
+        Ending::Broken(Party::Client, error) => Err(StreamError::Client(error)),
+        Ending::Broken(Party::Upstream, error) => Err(StreamError::Upstream(error)),
+        Ending::Finished(_) => Ok(()),
+        Ending::Idle => Err(StreamError::Idle(idle)),
     }
 }
 

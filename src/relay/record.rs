@@ -50,16 +50,12 @@ impl Record {
         (self.connection.source(), &mut self.trace)
     }
 
-    /// All that was moved so far, each way. Says whether it is more than before.
-    pub fn moved(&mut self, received: u64, sent: u64) -> bool {
+    /// All that was moved so far, each way.
+    pub fn moved(&mut self, received: u64, sent: u64) {
         let (more_received, more_sent) = (received - self.received, sent - self.sent);
-        if more_received == 0 && more_sent == 0 {
-            return false;
-        }
         // At once and not at the end: streams last for hours.
         self.connection.service.metrics.relayed(more_received, more_sent);
         (self.received, self.sent) = (received, sent);
-        true
     }
 
     /// It is over.
