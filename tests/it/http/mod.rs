@@ -1,11 +1,14 @@
 //! One request through the proxy, whatever is spoken on either side.
 
+mod faults;
 mod fields;
+mod grpc;
 mod nginx;
 mod pools;
 mod redirects;
 mod streaming;
 mod troubles;
+mod volume;
 mod websocket;
 
 use hyper::Method;

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use super::street_to;
 use super::street_with_pool;
+use crate::kit::Ca;
+use crate::kit::Leaf;
 use crate::kit::Origin;
 use crate::kit::RawOrigin;
 use crate::kit::TwoSites;
+use crate::kit::far_end;
 use crate::kit::proxy::log_line;
 use crate::kit::websocket;
 use crate::kit::websocket::WebSocketOrigin;
@@ -152,8 +155,30 @@ async fn a_tunnel_survives_a_reload_and_ends_with_the_drain() {
     }
 }
 
-/// PX-1: an endpoint that speaks HTTP/2 by ALPN is asked for HTTP/1.1, which alone can be upgraded;
-/// one that is spoken to in HTTP/2 with prior knowledge cannot have a WebSocket.
+/// SPEC PX-1: an endpoint that would choose HTTP/2 by ALPN is asked for HTTP/1.1 alone, which alone
+/// can be upgraded; other requests to the same endpoint are not.
+#[tokio::test]
+async fn a_websocket_to_an_endpoint_that_prefers_http2_is_one_over_http1() {
+    let mut config = far_end::server_config(&Ca::shared().issue(&Leaf::p256("127.0.0.1")));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let origin = WebSocketOrigin::start_tls(config).await;
+    let street = street_to(&origin.endpoint(), "tls = { verify = false }", "").await;
+    let client = street.client("shop.test");
+    let mut socket = websocket::open(&client, "/http1").await.unwrap();
+    assert_eq!(socket.echo("over HTTP/1.1").await, "over HTTP/1.1");
+    let mut http = client.http2().await;
+    // Its first request is a plain one, and the proxy hopes for HTTP/2.
+    let mut socket = websocket::open_over_http2(&mut http, "/http2").await.unwrap();
+    assert_eq!(socket.echo("over HTTP/2").await, "over HTTP/2");
+    let agreed = origin.agreed();
+    let agreed: Vec<_> = agreed.iter().map(|alpn| alpn.as_deref()).collect();
+    assert_eq!(agreed, [Some(&b"http/1.1"[..]), Some(b"h2"), Some(b"http/1.1")]);
+    let asked = origin.asked();
+    let paths: Vec<_> = asked.iter().map(|asked| asked.uri().path()).collect();
+    assert_eq!(paths, ["/http1", "/http2"]);
+}
+
+/// PX-1: an endpoint that is spoken to in HTTP/2 with prior knowledge cannot have a WebSocket.
 #[tokio::test]
 async fn a_pool_of_prior_knowledge_http2_has_no_websocket() {
     let origin = Origin::saying_over_http2("hello").await;

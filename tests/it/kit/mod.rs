@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod dns;
 pub(crate) mod far_end;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod nginx;
 pub(crate) mod openssl;
@@ -21,6 +22,7 @@ pub(crate) mod raw_origin;
 pub(crate) mod site;
 pub(crate) mod tickets;
 pub(crate) mod two_sites;
+pub(crate) mod volume;
 pub(crate) mod websocket;
 
 use std::time::Duration;

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
@@ -29,21 +29,45 @@ use super::within;
 pub(crate) struct WebSocketOrigin {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Request>>>,
+    agreed: Arc<Mutex<Vec<Option<Vec<u8>>>>>,
     accepting: JoinHandle<()>,
 }
 
 impl WebSocketOrigin {
+    /// In plain text.
     pub(crate) async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// Over TLS. It speaks no HTTP/2, whatever ALPN says.
+    pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Self {
+        Self::with(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let asked = Arc::<Mutex<Vec<Request>>>::default();
-        let recorded = Arc::clone(&asked);
+        let agreed = Arc::<Mutex<Vec<Option<Vec<u8>>>>>::default();
+        let (recorded, alpn) = (Arc::clone(&asked), Arc::clone(&agreed));
         let accepting = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(echo(tcp, Arc::clone(&recorded)));
+                let (recorded, alpn, tls) = (Arc::clone(&recorded), Arc::clone(&alpn), tls.clone());
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return echo(tcp, recorded).await };
+                    let Ok(stream) = tls.accept(tcp).await else { return };
+                    let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+                    alpn.lock().expect("never poisoned").push(protocol);
+                    echo(stream, recorded).await;
+                });
             }
         });
-        Self { address, asked, accepting }
+        Self { address, asked, agreed, accepting }
+    }
+
+    /// What each connection with TLS agreed on by ALPN.
+    pub(crate) fn agreed(&self) -> Vec<Option<Vec<u8>>> {
+        self.agreed.lock().expect("never poisoned").clone()
     }
 
     /// `127.0.0.1:PORT`.
@@ -63,7 +87,7 @@ impl Drop for WebSocketOrigin {
     }
 }
 
-async fn echo(tcp: TcpStream, asked: Arc<Mutex<Vec<Request>>>) {
+async fn echo<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, asked: Arc<Mutex<Vec<Request>>>) {
     #[expect(clippy::result_large_err, reason = "tungstenite's signature")]
     let record = |request: &Request, mut response: Response| {
         asked.lock().expect("never poisoned").push(request.clone());
@@ -74,7 +98,7 @@ async fn echo(tcp: TcpStream, asked: Arc<Mutex<Vec<Request>>>) {
         Ok(response)
     };
     let config = Some(large_messages());
-    let accepted = tokio_tungstenite::accept_hdr_async_with_config(tcp, record, config).await;
+    let accepted = tokio_tungstenite::accept_hdr_async_with_config(io, record, config).await;
     let Ok(mut socket) = accepted else { return };
     while let Some(Ok(message)) = socket.next().await {
         if message.to_text().is_ok_and(|text| text == "hang up") {
