@@ -1,10 +1,10 @@
 //! One HTTP connection of a client, and each of its requests on its way to a pool and back.
 //!
-//! In the order a request travels: [`http1`] or [`http2`] and [`stream`] read it, [`forward`] is the recipe,
-//! [`admit`] refuses what is no proper request, [`fields`] edits the head, [`policy`] applies the
-//! service's rules, the pool sends it, [`body`] streams what comes back, and [`exchange`] writes metrics and one log line when it is
-//! dropped. What the proxy answers by itself is in [`answer`]. Must not know sockets or the
-//! configuration's text.
+//! In the order a request travels: [`http1`] or [`http2`] and [`stream`] read it, [`forward`] is the
+//! recipe, [`admit`] refuses what is no proper request, [`fields`] edits the head, [`policy`] applies
+//! the service's rules, the pool sends it, [`body`] streams what comes back, and [`exchange`] writes
+//! metrics and one log line when it is dropped. A WebSocket goes on as a [`tunnel`]. What the proxy
+//! answers by itself is in [`answer`]. Must not know sockets or the configuration's text.
 //!
 //! `100 Continue` is sent to the client by the proxy itself, as soon as the endpoint's connection asks
 //! for the body. Other responses with a 1xx status of HTTP/1.1 endpoints, Early Hints above all, are

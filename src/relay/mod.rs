@@ -1,11 +1,10 @@
 //! One byte stream between a client and an endpoint (SPEC VS-11): `mode = "passthrough"`, where TLS
 //! goes through as it came, and `mode = "tcp"`, where it has ended.
 //!
-//! [`ways`] moves the bytes of both ways, through the kernel's [`pipe`] between two TCP sockets; an HTTP
-//! connection that has become a WebSocket ends up there too.
-//! [`record`] writes metrics and one log line when a stream is over. A stream survives reloads, and is
-//! cut when the process has drained for as long as it may. Must not know HTTP, nor the
-//! configuration's text.
+//! [`ways`] moves the bytes of both ways, through the kernel's [`pipe`] between two TCP sockets; an
+//! HTTP connection that has become a WebSocket ends up there too. [`record`] writes metrics and one log
+//! line when a stream is over. A stream survives reloads, and is cut when the process has drained for as
+//! long as it may. Must not know HTTP, nor the configuration's text.
 
 pub mod direction;
 pub mod error;

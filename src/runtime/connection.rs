@@ -1,7 +1,8 @@
 //! A connection from its first byte to its last: the product in one screen.
 //!
 //! Read the PROXY header, if one is due, and the hello; find the service in the table; shake hands as
-//! that service, or leave that to whom the bytes are relayed to; serve. What goes wrong before a service has the connection is the parent's to count and to log.
+//! that service, or leave that to whom the bytes are relayed to; serve. What goes wrong before a
+//! service has the connection is the parent's to count and to log.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -28,14 +28,6 @@ pub enum StreamIo {
 }
 
 impl StreamIo {
-    /// The socket, where what is written to it is what the endpoint reads.
-    pub fn as_tcp(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Unix(_) | Self::Tls(_) => None,
-        }
-    }
-
     /// The protocol that ALPN agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
         match self {
