@@ -10,6 +10,7 @@ use std::thread;
 use ipnet::IpNet;
 
 use crate::config::Config;
+use crate::config::log::Log;
 use crate::config::pool::Pool;
 use crate::config::pool::PoolTls;
 use crate::config::pool::RawPool;
@@ -24,6 +25,7 @@ use crate::config::virtual_service::HostCheck;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::Role;
 use crate::config::virtual_service::Target;
+use crate::config::virtual_service::UnderscoreFields;
 use crate::config::virtual_service::VirtualService;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
@@ -47,34 +49,9 @@ pub fn config(
         if let Some(built_in) = TlsProfile::named(profile.as_str()) {
             tls_profiles.entry(profile.clone()).or_insert_with(|| Arc::new(built_in));
         }
-        let log = content.log.good().map(|log| log.value.clone()).unwrap_or_default();
         virtual_services.insert(
             name.clone(),
-            Arc::new(VirtualService {
-                name: name.clone(),
-                role: role(content),
-                certificates: content.certificates.good().map(values).unwrap_or_default(),
-                tls_profile: profile,
-                target: target(content),
-                host_check: content
-                    .host_check
-                    .good()
-                    .map_or(HostCheck::Strict, |check| check.value),
-                mode: content.mode(),
-                trusted_proxies: trusted_proxies(content, &raw.virtual_services),
-                forwarded: content
-                    .forwarded
-                    .good()
-                    .map_or(Forwarded::XForwarded, |forwarded| forwarded.value),
-                policy: content.policy.policy.clone(),
-                http_redirect: content
-                    .http_redirect
-                    .good()
-                    .map(|redirect| redirect.value.clone())
-                    .unwrap_or_default(),
-                log: log.application.as_ref().unwrap_or(&raw.log.application).for_service(name),
-                log_sample: log.sample.unwrap_or(raw.log.sample),
-            }),
+            Arc::new(virtual_service(name, content, profile, (&raw.virtual_services, &raw.log))),
         );
     }
     Config {
@@ -89,6 +66,7 @@ pub fn config(
         limits: raw.limits,
         log: raw.log,
         metrics: raw.metrics,
+        process: raw.process,
         tickets: raw.tickets,
         timeouts: raw.timeouts,
         watch: raw.watch,
@@ -104,6 +82,44 @@ pub fn config(
             .into_iter()
             .filter_map(|(name, pool)| Some((name, Arc::new(build_pool(pool.content?)))))
             .collect(),
+    }
+}
+
+fn virtual_service(
+    name: &VirtualServiceName,
+    content: &RawVirtualService,
+    tls_profile: TlsProfileName,
+    (services, shared_log): (&Services, &Log),
+) -> VirtualService {
+    let log = content.log.good().map(|log| log.value.clone()).unwrap_or_default();
+    VirtualService {
+        name: name.clone(),
+        role: role(content),
+        certificates: content.certificates.good().map(values).unwrap_or_default(),
+        tls_profile,
+        target: target(content),
+        host_check: content.host_check.good().map_or(HostCheck::Strict, |check| check.value),
+        mode: content.mode(),
+        handshakes: content.handshakes.good().map(|number| number.value),
+        handshakes_per_second: content.handshakes_per_second.good().map(|number| number.value),
+        tunnel_idle: content.tunnel_idle.good().map(|idle| idle.value),
+        underscore_fields: content
+            .underscore_fields
+            .good()
+            .map_or(UnderscoreFields::Drop, |fields| fields.value),
+        trusted_proxies: trusted_proxies(content, services),
+        forwarded: content
+            .forwarded
+            .good()
+            .map_or(Forwarded::XForwarded, |forwarded| forwarded.value),
+        policy: content.policy.policy.clone(),
+        http_redirect: content
+            .http_redirect
+            .good()
+            .map(|redirect| redirect.value.clone())
+            .unwrap_or_default(),
+        log: log.application.as_ref().unwrap_or(&shared_log.application).for_service(name),
+        log_sample: log.sample.unwrap_or(shared_log.sample),
     }
 }
 

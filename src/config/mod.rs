@@ -37,6 +37,7 @@ pub mod no_pool;
 pub mod policy;
 pub mod pool;
 pub mod pool_tls;
+pub mod process;
 pub mod queue;
 pub mod rate_limit;
 pub mod raw;
@@ -99,6 +100,8 @@ pub struct Config {
     pub log: log::Log,
     /// `[metrics]`
     pub metrics: metrics::Metrics,
+    /// `[process]`
+    pub process: process::Process,
     /// `[tickets]`
     pub tickets: tickets::Tickets,
     /// `[timeouts]`

@@ -94,6 +94,7 @@ const RELAYED: &str = "bytes are relayed, without a look at requests";
 const HTTP_KEYS: &[&str] = &[
     "host_check",
     "forwarded",
+    "underscore_fields",
     "request_body",
     "request_headers",
     "response_headers",

@@ -16,6 +16,7 @@ use crate::config::limits::Limits;
 use crate::config::log::Log;
 use crate::config::metrics::Metrics;
 use crate::config::pool::RawPool;
+use crate::config::process::Process;
 use crate::config::raw_virtual_service::RawVirtualService;
 use crate::config::read::Document;
 use crate::config::schema;
@@ -64,6 +65,8 @@ pub struct Raw {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[process]`
+    pub process: Process,
     /// `[tickets]`
     pub tickets: Tickets,
     /// `[timeouts]`
@@ -138,6 +141,7 @@ impl Raw {
             "limits" => self.limits = Limits::read(value).unwrap_or_default(),
             "log" => self.log = Log::read(value).unwrap_or_default(),
             "metrics" => self.metrics = Metrics::read(value).unwrap_or_default(),
+            "process" => self.process = Process::read(value).unwrap_or_default(),
             "tickets" => self.tickets = Tickets::read(value).unwrap_or_default(),
             "timeouts" => self.timeouts = Timeouts::read(value).unwrap_or_default(),
             "watch" => self.watch = Watch::read(value).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The reader of `[virtual_service.NAME]`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -15,6 +16,7 @@ use crate::config::read::Table;
 use crate::config::schema::RULES;
 use crate::config::source::Located;
 use crate::config::source::Place;
+use crate::config::timeouts::WAITS;
 use crate::config::value::Value;
 use crate::config::virtual_service::CHILD_KEYS;
 use crate::config::virtual_service::Forwarded;
@@ -24,6 +26,7 @@ use crate::config::virtual_service::KEYS;
 use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::PARENT_KEYS;
+use crate::config::virtual_service::UnderscoreFields;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::ListenAddr;
@@ -56,6 +59,14 @@ pub struct RawVirtualService {
     pub host_check: Field<HostCheck>,
     /// `mode`
     pub mode: Field<Mode>,
+    /// `handshakes`
+    pub handshakes: Field<usize>,
+    /// `handshakes_per_second`
+    pub handshakes_per_second: Field<usize>,
+    /// `tunnel_idle`
+    pub tunnel_idle: Field<Duration>,
+    /// `underscore_fields`
+    pub underscore_fields: Field<UnderscoreFields>,
     /// `proxy_protocol`
     pub proxy_protocol: Field<Vec<Located<IpNet>>>,
     /// `trusted_proxies`
@@ -90,6 +101,11 @@ impl RawVirtualService {
             no_pool: table.field("no_pool", NoPool::read),
             host_check: table.field("host_check", |value| value.choice(HOST_CHECKS)),
             mode: table.field("mode", |value| value.choice(MODES)),
+            handshakes: table.field("handshakes", handshakes),
+            handshakes_per_second: table.field("handshakes_per_second", handshakes),
+            tunnel_idle: table.field("tunnel_idle", |value| value.duration(WAITS)),
+            underscore_fields: table
+                .field("underscore_fields", |value| value.choice(UNDERSCORE_FIELDS)),
             proxy_protocol: table.field("proxy_protocol", proxy_protocol),
             trusted_proxies: table.field("trusted_proxies", proxies),
             forwarded: table.field("forwarded", |value| value.choice(FORWARDED)),
@@ -132,6 +148,10 @@ fn listen(value: &Value<'_>) -> Option<ListenAddr> {
             "write \"0.0.0.0:{port}\" (all IPv4), \"[::]:{port}\" (all IPv6), or an address of this host"
         ))
     })
+}
+
+fn handshakes(value: &Value<'_>) -> Option<usize> {
+    value.integer(1..=1 << 24).map(|number| number as usize)
 }
 
 /// Proxies whose word is taken for where a client comes from.
@@ -198,6 +218,12 @@ const HOST_CHECKS: &[(&str, HostCheck)] = &[
 
 const MODES: &[(&str, Mode)] =
     &[("http", Mode::Http), ("tcp", Mode::Tcp), ("passthrough", Mode::Passthrough)];
+
+const UNDERSCORE_FIELDS: &[(&str, UnderscoreFields)] = &[
+    ("drop", UnderscoreFields::Drop),
+    ("pass", UnderscoreFields::Pass),
+    ("refuse", UnderscoreFields::Refuse),
+];
 
 const FORWARDED: &[(&str, Forwarded)] = &[
     ("x_forwarded", Forwarded::XForwarded),

@@ -9,6 +9,7 @@ use crate::config::log;
 use crate::config::metrics;
 use crate::config::policy;
 use crate::config::pool;
+use crate::config::process;
 use crate::config::rules;
 use crate::config::tickets;
 use crate::config::timeouts;
@@ -154,6 +155,12 @@ pub const TABLES: &[TableKeys] = &[
         example: "",
         about: "Bucket bounds of the histograms, in seconds, ascending.",
         keys: &[metrics::KEYS],
+    },
+    TableKeys {
+        word: "process",
+        example: "",
+        about: "As whom the process runs, and how strict it is about the files of keys.",
+        keys: &[process::KEYS],
     },
     TableKeys {
         word: "tickets",

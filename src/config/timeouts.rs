@@ -17,9 +17,14 @@ pub struct Timeouts {
     /// From the first byte of a request to the end of its head; also the wait for the first
     /// request of a connection. Default 15s.
     pub request_head: Duration,
-    /// Without a request on a kept-alive connection. Default 60s.
+    /// Silence within the body of a request. Default 30s.
+    pub request_body: Duration,
+    /// For a client that takes nothing of what is written to it. Default 30s.
+    pub response_write: Duration,
+    /// Without a request on a kept-alive connection. Default 30s.
     pub keep_alive: Duration,
-    /// Without a byte in either direction of a WebSocket, or of a stream that is relayed. Default 10m.
+    /// Without a byte in either direction of a WebSocket, or of a stream that is relayed, where the
+    /// service says nothing else. Default 30s.
     pub tunnel_idle: Duration,
     /// What SIGTERM leaves to connections before they are cut. Default 25s.
     pub drain: Duration,
@@ -34,11 +39,22 @@ pub const KEYS: &[Key] = &[
         "\"15s\"",
         "From the first byte of a request to the end of its head; also the wait for the first request.",
     ),
-    Key::default("keep_alive", "\"60s\"", "How long a connection without a request is kept."),
+    Key::default(
+        "request_body",
+        "\"30s\"",
+        "How long a client may be silent within the body of a request. See also `limits.request_body_rate`.",
+    ),
+    Key::default(
+        "response_write",
+        "\"30s\"",
+        "How long a client may take nothing of what is written to it.",
+    ),
+    Key::default("keep_alive", "\"30s\"", "How long a connection without a request is kept."),
     Key::default(
         "tunnel_idle",
-        "\"10m\"",
-        "How long a WebSocket, or a stream that is relayed, may be silent in both directions.",
+        "\"30s\"",
+        "How long a WebSocket, or a stream that is relayed, may be silent in both directions; a virtual service may \
+         say otherwise for itself.",
     ),
     Key::default(
         "drain",
@@ -53,8 +69,10 @@ impl Default for Timeouts {
             client_hello: Duration::from_secs(10),
             handshake: Duration::from_secs(15),
             request_head: Duration::from_secs(15),
-            keep_alive: Duration::from_secs(60),
-            tunnel_idle: Duration::from_secs(600),
+            request_body: Duration::from_secs(30),
+            response_write: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(30),
             drain: Duration::from_secs(25),
         }
     }
@@ -70,6 +88,8 @@ impl Timeouts {
             client_hello: table.or("client_hello", default.client_hello, wait),
             handshake: table.or("handshake", default.handshake, wait),
             request_head: table.or("request_head", default.request_head, wait),
+            request_body: table.or("request_body", default.request_body, wait),
+            response_write: table.or("response_write", default.response_write, wait),
             keep_alive: table.or("keep_alive", default.keep_alive, wait),
             tunnel_idle: table.or("tunnel_idle", default.tunnel_idle, wait),
             drain: table

@@ -1,5 +1,7 @@
 //! `[virtual_service.NAME]`: a parent that owns sockets, or a child that owns domains.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use crate::config::log;
@@ -32,6 +34,14 @@ pub struct VirtualService {
     pub host_check: HostCheck,
     /// What is done with a connection. Default http.
     pub mode: Mode,
+    /// Handshakes for it that are under way at once. None: half of what the process may have.
+    pub handshakes: Option<usize>,
+    /// Handshakes for it that may begin within a second. None: no limit.
+    pub handshakes_per_second: Option<usize>,
+    /// Silence of its WebSockets and streams. None: as in `[timeouts]`.
+    pub tunnel_idle: Option<Duration>,
+    /// What is done with fields of requests that have an underscore in their names. Default drop.
+    pub underscore_fields: UnderscoreFields,
     /// `trusted_proxies`: whose word about the client is believed; a child has its parent's unless it
     /// names its own.
     pub trusted_proxies: Vec<IpNet>,
@@ -80,6 +90,18 @@ pub enum Mode {
     Passthrough,
     /// TLS ends here, and its bytes are relayed to the pool.
     Tcp,
+}
+
+/// What is done with fields of requests that have an underscore in their names: programs that are
+/// handed them as variables cannot tell `x_forwarded_for` from `x-forwarded-for`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UnderscoreFields {
+    /// The endpoint does not see them.
+    Drop,
+    /// The endpoint sees them, but for those that look like fields that the proxy sets.
+    Pass,
+    /// The request is answered with 400.
+    Refuse,
 }
 
 /// Which fields tell the endpoint about the client.
@@ -233,6 +255,28 @@ pub const KEYS: &[Key] = &[
         "\"http\"",
         "\"http\"; \"tcp\": TLS ends here and its bytes are relayed to the pool; \"passthrough\": TLS passes \
          through to the pool as it came, and needs no certificates.",
+    ),
+    Key::absent(
+        "handshakes",
+        "2000",
+        "TLS handshakes for this service under way at once. Default: half of what `limits` gives the process, so \
+         that a crowd at one service leaves room for the others.",
+    ),
+    Key::absent(
+        "handshakes_per_second",
+        "1000",
+        "TLS handshakes for this service that may begin within a second. Default: no limit.",
+    ),
+    Key::absent(
+        "tunnel_idle",
+        "\"10m\"",
+        "How long its WebSockets and streams may be silent in both directions. Default: as in [timeouts].",
+    ),
+    Key::default(
+        "underscore_fields",
+        "\"drop\"",
+        "Fields of requests with an underscore in their names, which some programs cannot tell from those with a \
+         dash: \"drop\" keeps them from the endpoint, \"refuse\" answers 400, \"pass\" passes them on.",
     ),
     Key::absent(
         "trusted_proxies",

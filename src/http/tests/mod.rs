@@ -115,21 +115,8 @@ pub(super) fn pool(config: &config::pool::Pool) -> Arc<Pool> {
 
 pub(super) fn settings() -> Settings {
     Settings {
-        timeouts: Timeouts {
-            client_hello: Duration::from_secs(10),
-            handshake: Duration::from_secs(15),
-            request_head: Duration::from_secs(15),
-            keep_alive: Duration::from_secs(60),
-            tunnel_idle: Duration::from_secs(600),
-            drain: Duration::from_secs(25),
-        },
-        limits: Limits {
-            connections: 0,
-            request_head: 32 << 10,
-            request_fields: 100,
-            http2_streams: 100,
-            response_head: 64 << 10,
-        },
+        timeouts: Timeouts { keep_alive: Duration::from_secs(60), ..Timeouts::default() },
+        limits: Limits::default(),
     }
 }
 
