@@ -1,6 +1,7 @@
 //! The load generator: connections that do one kind of work until they are told to stop.
 
 pub mod counters;
+pub mod crowd;
 pub mod http1;
 pub mod http2;
 mod key_share;

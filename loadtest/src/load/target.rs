@@ -79,7 +79,12 @@ impl Target {
 
     /// Connects and finishes the handshake.
     pub async fn connect(&self) -> Result<Stream> {
-        let stream = self.dial().await?;
+        self.connect_over(TcpSocket::new_v4()?).await
+    }
+
+    /// The same over a socket whose options are set.
+    pub async fn connect_over(&self, socket: TcpSocket) -> Result<Stream> {
+        let stream = self.dial_over(socket).await?;
         self.connector.connect(self.server_name.clone(), stream).await.context("handshake failed")
     }
 
@@ -94,7 +99,10 @@ impl Target {
 
     /// Connects without TLS.
     pub async fn dial(&self) -> Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
+        self.dial_over(TcpSocket::new_v4()?).await
+    }
+
+    async fn dial_over(&self, socket: TcpSocket) -> Result<TcpStream> {
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
         socket.bind(next_source()).context("cannot bind a source address")?;

@@ -2,6 +2,7 @@
 
 mod idle;
 mod many_certificates;
+mod neighbours;
 mod reloads;
 mod traffic;
 
@@ -27,10 +28,26 @@ pub struct Scenario {
 enum Kind {
     /// Proxies run side by side, and are loaded in turn.
     Traffic(Traffic),
-    /// A proxy is started for each sample.
-    Idle,
+    Fresh(Fresh),
     ManyCertificates,
     Reloads,
+}
+
+/// A proxy is started for each sample.
+enum Fresh {
+    BesideAFlood,
+    BesideSlowClients,
+    Idle,
+}
+
+impl Fresh {
+    async fn sample(&self, bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> {
+        match self {
+            Self::BesideAFlood => neighbours::beside_a_flood(bench, contender).await,
+            Self::BesideSlowClients => neighbours::beside_slow_clients(bench, contender).await,
+            Self::Idle => idle::sample(bench, contender).await,
+        }
+    }
 }
 
 /// All scenarios, in the order of the table.
@@ -44,7 +61,21 @@ pub fn all() -> Vec<Scenario> {
         })
         .collect();
     scenarios.extend([
-        Scenario { name: "idle", about: "Memory per idle connection", kind: Kind::Idle },
+        Scenario {
+            name: "idle",
+            about: "Memory per idle connection",
+            kind: Kind::Fresh(Fresh::Idle),
+        },
+        Scenario {
+            name: "crowd",
+            about: "Latency of requests beside 1,000 slow clients",
+            kind: Kind::Fresh(Fresh::BesideSlowClients),
+        },
+        Scenario {
+            name: "flood",
+            about: "Latency of handshakes at one site while another is flooded with them",
+            kind: Kind::Fresh(Fresh::BesideAFlood),
+        },
         Scenario {
             name: "certificates",
             about: "Many certificates and names: start, memory, reload of one certificate",
@@ -77,10 +108,10 @@ impl Scenario {
                 }
                 Err(error) => results.failures.push(format!("{}: {error:#}", self.name)),
             },
-            Kind::Idle => {
+            Kind::Fresh(fresh) => {
                 for round in 0..bench.sizes.lifecycle_rounds as usize {
                     for contender in contenders {
-                        let sample = idle::sample(bench, contender).await;
+                        let sample = fresh.sample(bench, contender).await;
                         self.note(results, contender, round, sample);
                     }
                 }
