@@ -14,6 +14,7 @@ use portcullis::config::tls_profile::TlsProfile;
 use portcullis::config::virtual_service::Forwarded;
 use portcullis::config::virtual_service::HostCheck;
 use portcullis::config::virtual_service::Mode;
+use portcullis::config::virtual_service::UnderscoreFields;
 use portcullis::http::Connection;
 use portcullis::key::KeyType;
 use portcullis::names::ClientAddr;
@@ -65,6 +66,7 @@ pub(crate) fn service(
         client_certificate_headers: false,
         trusted_proxies: Box::default(),
         forwarded: Forwarded::XForwarded,
+        underscore_fields: UnderscoreFields::Drop,
         http_redirect: HttpRedirect::default(),
         host_check: HostCheck::Strict,
         log,

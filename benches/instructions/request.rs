@@ -8,10 +8,10 @@ use http::HeaderValue;
 use http::Request;
 use http_body_util::Empty;
 use portcullis::config::log::LogTarget;
-use portcullis::http::admit;
 use portcullis::http::client_side::ClientSide;
 use portcullis::http::exchange::Exchange;
 use portcullis::http::fields;
+use portcullis::http::gate;
 use portcullis::http::identity::Identity;
 use portcullis::service::location::Location;
 use portcullis::telemetry::app_log::AppLog;
@@ -35,7 +35,7 @@ fn head(bench: &mut Bench) {
     let shop = fixture::service(&recorder, "shop", &[domain()], LogSink::off());
     let client = ClientSide::new(fixture::connection(&recorder, shop));
     bench.measure_with("request: admit", request, |mut request| {
-        let host = admit::admit(&mut request);
+        let host = gate::admit(&mut request);
         (request, host)
     });
     bench.measure_with("request: fields for the endpoint", request, |mut request| {
@@ -48,7 +48,7 @@ fn head(bench: &mut Bench) {
         (request, identity)
     });
     bench.measure("request: who owns the host", || {
-        client.owner(admit::host(black_box(&HOST)).expect("a host"))
+        client.owner(gate::host(black_box(&HOST)).expect("a host"))
     });
 }
 

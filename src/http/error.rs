@@ -30,16 +30,22 @@ pub enum ForwardError {
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Rejection {
+    /// A field that concerns one connection, over HTTP/2 (RFC 9113, section 8.2.2).
+    #[error("HTTP/2 has no fields about the connection")]
+    ConnectionField,
+    /// A field's value with blanks around it, over HTTP/2 (RFC 9113, section 8.2.1).
+    #[error("a field's value begins or ends with a blank")]
+    FieldValue,
     /// Not exactly one host, or not a host.
     #[error("the request needs exactly one valid Host")]
     Host,
     /// Host says something else than the target.
     #[error("Host and the request's target name different hosts")]
     HostConflict,
-    /// More than one length of one body.
-    #[error("a request has one length")]
+    /// More than one length of one body, or one that is no plain number.
+    #[error("a request has one length, a plain number")]
     Length,
-    /// CONNECT or TRACE.
+    /// CONNECT or TRACE, in any spelling.
     #[error("this method is not served")]
     Method,
     /// Extended CONNECT (RFC 8441) to anything but WebSocket.
@@ -48,9 +54,34 @@ pub enum Rejection {
     /// Neither a path, nor `*` with OPTIONS.
     #[error("the request's target is not a path")]
     Target,
-    /// Anything but exactly `chunked`.
-    #[error("the only transfer coding is chunked")]
+    /// Anything but exactly `chunked`, or beside a length, or not over HTTP/1.1.
+    #[error("the only transfer coding is chunked, alone and over HTTP/1.1")]
     TransferCoding,
+    /// A field with an underscore in its name, where the service wants none.
+    #[error("a field has an underscore in its name")]
+    UnderscoreField,
+    /// It asks to switch protocols, and has a body.
+    #[error("a request with a body cannot switch protocols")]
+    UpgradeWithBody,
+}
+
+impl Rejection {
+    /// One stable word: metric label and log field.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ConnectionField => "connection_field",
+            Self::FieldValue => "bad_field",
+            Self::Host => "bad_host",
+            Self::HostConflict => "host_conflict",
+            Self::Length => "bad_length",
+            Self::Method => "method_not_allowed",
+            Self::Protocol => "protocol_not_served",
+            Self::Target => "bad_target",
+            Self::TransferCoding => "bad_transfer_coding",
+            Self::UnderscoreField => "underscore_field",
+            Self::UpgradeWithBody => "upgrade_with_body",
+        }
+    }
 }
 
 impl ForwardError {
@@ -60,13 +91,7 @@ impl ForwardError {
             Self::HostMismatch => "host_mismatch",
             Self::NoPool => "no_pool",
             Self::Refused(refusal) => refusal.reason(),
-            Self::Rejected(Rejection::Host) => "bad_host",
-            Self::Rejected(Rejection::HostConflict) => "host_conflict",
-            Self::Rejected(Rejection::Length) => "bad_length",
-            Self::Rejected(Rejection::Method) => "method_not_allowed",
-            Self::Rejected(Rejection::Protocol) => "protocol_not_served",
-            Self::Rejected(Rejection::Target) => "bad_target",
-            Self::Rejected(Rejection::TransferCoding) => "bad_transfer_coding",
+            Self::Rejected(rejection) => rejection.reason(),
             Self::Upstream(error) => error.reason(),
         }
     }
@@ -82,13 +107,7 @@ impl ForwardError {
             Self::Refused(Refusal::RateLimited(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Rejected(Rejection::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected(Rejection::Protocol) => StatusCode::NOT_IMPLEMENTED,
-            Self::Rejected(
-                Rejection::Host
-                | Rejection::HostConflict
-                | Rejection::Length
-                | Rejection::Target
-                | Rejection::TransferCoding,
-            ) => StatusCode::BAD_REQUEST,
+            Self::Rejected(_) => StatusCode::BAD_REQUEST,
             Self::Upstream(error) => error.status(),
         }
     }
@@ -121,11 +140,12 @@ impl ForwardError {
         }
     }
 
-    /// Whether an HTTP/1.1 connection ends with the answer: after a request whose end may be
-    /// understood in two ways, nothing that follows can be trusted.
+    /// Whether an HTTP/1.1 connection ends with the answer: after a request that is none, or whose end
+    /// may be understood in two ways, nothing that follows can be trusted.
     pub fn closes(&self) -> bool {
         match self {
-            Self::HostMismatch | Self::Rejected(Rejection::Method) => false,
+            // A whole and clear request, for somebody else.
+            Self::HostMismatch => false,
             // Nobody waits for the rest of a body that is too large.
             Self::Refused(refusal) => *refusal == Refusal::BodyTooLarge,
             Self::NoPool | Self::Rejected(_) => true,

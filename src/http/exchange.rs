@@ -17,10 +17,10 @@ use http::header;
 use hyper::body::Body;
 use tokio::time::Instant;
 
-use crate::http::admit;
 use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
+use crate::http::gate;
 use crate::http::identity::Identity;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
@@ -276,7 +276,7 @@ impl Exchange {
         head(line, service, "http");
         self.client.render_facts(line, self.client());
         line.str("http.request.method", self.method.as_str());
-        let host = self.host.as_ref().and_then(admit::host);
+        let host = self.host.as_ref().and_then(gate::host);
         line.opt_str("server.address", host.as_ref().map(|host| host.name));
         line.str("url.path", self.uri.path());
         if self.status != 0 {

@@ -32,7 +32,6 @@ pub fn prepare_request(
     for name in [header::EXPECT, PROXY] {
         fields.remove(name);
     }
-    remove_look_alikes(fields);
     client_certificate::forget(fields);
     if service.client_certificate_headers {
         client_certificate::tell(fields, client.certificate());
@@ -55,15 +54,11 @@ pub fn prepare_interim(fields: &mut HeaderMap) {
     remove_hop_by_hop(fields);
 }
 
-/// CGI, and all that does as it does, reads `x_real_ip` as `x-real-ip`.
-fn remove_look_alikes(fields: &mut HeaderMap) {
-    let is_one = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.contains('_') && OURS.iter().any(|ours| begins_alike(name, ours))
-    };
-    while let Some(name) = fields.keys().find(is_one).cloned() {
-        fields.remove(name);
-    }
+/// Whether a name with underscores is read as one of ours by CGI, and by all that does as it does:
+/// `x_real_ip` as `x-real-ip`.
+pub fn is_look_alike(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.contains('_') && OURS.iter().any(|ours| begins_alike(name, ours))
 }
 
 fn begins_alike(name: &str, ours: &str) -> bool {
@@ -107,5 +102,12 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// What the names begin with that an endpoint takes from us alone.
-const OURS: [&str; 3] = ["x-client-cert", "x-forwarded-", "x-real-ip"];
+/// What the names begin with that an endpoint takes from us alone, or that say where a message ends.
+const OURS: [&str; 6] = [
+    "content-length",
+    "transfer-encoding",
+    "x-client-cert",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-request-id",
+];

@@ -12,7 +12,6 @@ use http::Version;
 use http::header;
 
 use crate::config::virtual_service::NoPool;
-use crate::http::admit;
 use crate::http::answer;
 use crate::http::body::ResponseBody;
 use crate::http::client_side::ClientSide;
@@ -20,6 +19,8 @@ use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
 use crate::http::fields;
+use crate::http::gate;
+use crate::http::gate::Admitted;
 use crate::http::identity::Identity;
 use crate::http::policy;
 use crate::http::websocket;
@@ -122,15 +123,21 @@ fn prepare(
     exchange: &mut Exchange,
 ) -> Result<Arc<VirtualService>, ForwardError> {
     let request = outgoing.request().ok_or(Rejection::Target)?;
-    let host = admit::admit(request)?;
+    let Admitted { host, has_underscores } = gate::admit(request)?;
     exchange.for_host(host.clone());
-    match client.owner(admit::host(&host).ok_or(Rejection::Host)?) {
+    match client.owner(gate::host(&host).ok_or(Rejection::Host)?) {
         Owner::Mine => exchange.served_by(None),
         Owner::Sibling(sibling) => exchange.served_by(Some(sibling)),
         Owner::Nobody => return Err(ForwardError::HostMismatch),
     }
     exchange.receives(request.body().progress());
     let service = Arc::clone(exchange.service());
+    if has_underscores {
+        gate::settle_underscores(request.headers_mut(), service.underscore_fields)?;
+    }
+    if websocket::is_extended_connect(request) {
+        websocket::from_extended_connect(request);
+    }
     let is_websocket = websocket::is_asked_for(request);
     let fields = request.headers_mut();
     exchange.comes_from(client.said_by(fields, &service));

@@ -1,7 +1,7 @@
 //! One HTTP connection of a client, and each of its requests on its way to a pool and back.
 //!
 //! In the order a request travels: [`http1`] or [`http2`] and [`stream`] read it, [`forward`] is the
-//! recipe, [`admit`] refuses what is no proper request, [`fields`] edits the head, [`policy`] applies
+//! recipe, the [`gate`] refuses what is no proper request, [`fields`] edits the head, [`policy`] applies
 //! the service's rules, the pool sends it, [`body`] streams what comes back, and [`exchange`] writes
 //! metrics and one log line when it is dropped. A WebSocket goes on as a [`tunnel`]. What the proxy
 //! answers by itself is in [`answer`]. Must not know sockets or the configuration's text.
@@ -12,7 +12,6 @@
 //! dropped, because hyper's client does not tell of them.
 
 pub mod activity;
-pub mod admit;
 pub mod answer;
 pub mod body;
 pub mod client_certificate;
@@ -25,6 +24,7 @@ pub mod fields;
 pub mod forward;
 pub mod forwarded_field;
 pub mod forwarding;
+pub mod gate;
 pub mod http1;
 pub mod http2;
 pub mod identity;

@@ -11,9 +11,9 @@ use http::Request;
 use http::Response;
 use tokio::time::Instant;
 
-use crate::http::admit;
 use crate::http::client_side;
 use crate::http::exchange;
+use crate::http::gate;
 use crate::names::ClientAddr;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
@@ -89,7 +89,7 @@ impl PlainClient {
             exchange::head(line, by, "http");
             line.raw(self.facts());
             line.str("http.request.method", request.method().as_str());
-            let host = host.as_ref().and_then(admit::host);
+            let host = host.as_ref().and_then(gate::host);
             line.opt_str("server.address", host.as_ref().map(|host| host.name));
             line.str("url.path", request.uri().path());
             line.u64("http.response.status_code", u64::from(done.status));

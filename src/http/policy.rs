@@ -12,11 +12,11 @@ use http::header;
 use http::uri::PathAndQuery;
 use http_body::Body;
 
-use crate::http::admit;
 use crate::http::answer;
 use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
+use crate::http::gate;
 use crate::service::VirtualService;
 use crate::service::policy::Refusal;
 use crate::service::policy::Rule;
@@ -116,7 +116,7 @@ fn answered(rule: &Rule, exchange: &Exchange, path: &str, uri: &Uri) -> Option<R
     match &rule.action {
         Action::Continue | Action::Pool(_) => None,
         Action::Redirect(status, location) => {
-            let host = exchange.host().and_then(admit::host).map_or("", |host| host.name);
+            let host = exchange.host().and_then(gate::host).map_or("", |host| host.name);
             Some(answer::redirect_to(*status, location.render(host, path, uri.query())))
         }
         Action::Respond { status, body, content_type } => {

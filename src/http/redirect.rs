@@ -21,11 +21,11 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::http::activity::Activity;
-use crate::http::admit;
 use crate::http::answer;
 use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Incident;
+use crate::http::gate;
 use crate::http::http1;
 use crate::http::http1::Finish;
 use crate::http::plain_line::PlainClient;
@@ -100,9 +100,9 @@ struct Answer {
 }
 
 fn answer<B>(request: &mut Request<B>, table: &Table, same_host: &Location) -> Answer {
-    let admitted = admit::admit(request);
+    let admitted = gate::admit(request).map(|admitted| admitted.host);
     let value = admitted.as_ref().ok().cloned();
-    let host = value.as_ref().and_then(admit::host);
+    let host = value.as_ref().and_then(gate::host);
     let Some(host) = host else {
         let error = ForwardError::Rejected(admitted.err().unwrap_or(Rejection::Host));
         return Answer {

@@ -40,10 +40,10 @@ use crate::upstream::StreamBody;
 /// `NO_ERROR` (RFC 9113, section 8.1) when its body is dropped.
 pub async fn serve(
     client: Arc<ClientSide>,
-    mut request: Request<RecvStream>,
+    request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
 ) {
-    if *request.method() == Method::CONNECT && websocket::from_extended_connect(&mut request) {
+    if websocket::is_extended_connect(&request) {
         // Boxed: hardly any stream becomes a tunnel.
         return Box::pin(serve_websocket(client, request, reply)).await;
     }

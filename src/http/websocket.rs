@@ -42,20 +42,22 @@ pub fn is_agreed(fields: &HeaderMap) -> bool {
     has_token(fields, &header::UPGRADE, WEBSOCKET)
 }
 
-/// Makes of `:method CONNECT` with `:protocol websocket` what it would be over HTTP/1.1 (RFC 8441,
-/// section 5). Anything else is left as it is, which is refused later on. Says whether it did.
-pub fn from_extended_connect<B>(request: &mut Request<B>) -> bool {
-    let protocol = request.extensions().get::<Protocol>();
-    if protocol.is_none_or(|protocol| protocol.as_str() != WEBSOCKET) {
-        return false;
-    }
+/// Whether the request is `:method CONNECT` with `:protocol websocket` (RFC 8441, section 5).
+pub fn is_extended_connect<B>(request: &Request<B>) -> bool {
+    let protocol = || request.extensions().get::<Protocol>();
+    *request.method() == Method::CONNECT
+        && request.version() == Version::HTTP_2
+        && protocol().is_some_and(|protocol| protocol.as_str() == WEBSOCKET)
+}
+
+/// Makes of it what it would be over HTTP/1.1.
+pub fn from_extended_connect<B>(request: &mut Request<B>) {
     *request.method_mut() = Method::GET;
     let fields = request.headers_mut();
     // Data follows, but no content of the GET.
     fields.remove(header::CONTENT_LENGTH);
     fields.insert(header::SEC_WEBSOCKET_KEY, fresh_key());
     switch(fields);
-    true
 }
 
 /// What the client of RFC 8441 gets in place of 101.

@@ -11,6 +11,7 @@ use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
 use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
+use crate::config::virtual_service::UnderscoreFields;
 use crate::names::VirtualServiceName;
 use crate::service::Target;
 use crate::service::VirtualService;
@@ -41,6 +42,7 @@ pub fn service(name: &str, domains: &[&str]) -> VirtualService {
         policy: None,
         trusted_proxies: Box::default(),
         forwarded: Forwarded::XForwarded,
+        underscore_fields: UnderscoreFields::Drop,
         client_certificate_headers: false,
         http_redirect: HttpRedirect::default(),
         host_check: HostCheck::Strict,

@@ -25,6 +25,7 @@ use crate::config::virtual_service::HostCheck;
 use crate::config::virtual_service::Mode;
 use crate::config::virtual_service::NoPool;
 use crate::config::virtual_service::Role;
+use crate::config::virtual_service::UnderscoreFields;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
@@ -64,6 +65,8 @@ pub struct VirtualService {
     pub forwarded: Forwarded,
     /// Whether fields tell the endpoint about the client's certificate.
     pub client_certificate_headers: bool,
+    /// What is done with fields that have an underscore in their names.
+    pub underscore_fields: UnderscoreFields,
     /// What a plain HTTP request for one of the domains is answered with.
     pub http_redirect: HttpRedirect,
     /// What happens to a host that is not this child's.
@@ -118,6 +121,7 @@ impl VirtualService {
             trusted_proxies: config.trusted_proxies.clone().into(),
             forwarded: config.forwarded,
             client_certificate_headers: config.policy.client_certificate_headers,
+            underscore_fields: config.underscore_fields,
             http_redirect: HttpRedirect::compile(&config.http_redirect),
             host_check: config.host_check,
             metrics,
