@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -110,7 +111,9 @@ fn authority_params(name: &str) -> CertificateParams {
 fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
     let write = || {
-        let mut file = fs::File::create(&new)?;
+        // It may hold a key.
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         drop(file);
         fs::rename(&new, path)

@@ -58,7 +58,10 @@ impl Material {
         };
         let key_content = key_file.as_ref().unwrap_or(&chain_file);
         let certificates = certificates(&config.chain, &chain_file.bytes)?;
-        let key = signing_key(key_path, &key_content.bytes, passphrase.as_ref())?;
+        let key =
+            signing_key(key_path, &key_content.bytes, passphrase.as_ref(), config.world_readable)?;
+        // After the key was found: a chain without one may be read by everybody.
+        key_content.keep_secret(key_path, config.world_readable)?;
 
         let mut warnings = Vec::new();
         if key_content.is_world_readable() {

@@ -1,11 +1,15 @@
 //! Loading certificates: what is accepted, and how what is not is named.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::certificate::OnDisk;
 use crate::certificate::Validity;
 use crate::certificate::testing::Files;
 use crate::certificate::testing::Kind;
 use crate::certificate::testing::testing;
+use crate::config::certificate::Certificate as Config;
+use crate::config::process::WorldReadableKeys;
 use crate::key::Algorithm;
 
 fn load(chain: &str, key: &str) -> Result<Material, MaterialError> {
@@ -61,6 +65,9 @@ fn chain_and_key_may_share_a_file() {
     std::fs::write(files.chain(), both).unwrap();
     let mut config = files.config();
     config.key = KeySource::File { path: files.chain(), passphrase: None };
+    let open = Material::load(&config).unwrap_err();
+    assert_eq!(open.reason(), "key_world_readable", "as any file with a key");
+    std::fs::set_permissions(files.chain(), std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(Material::load(&config).unwrap().facts.chain_len, 2);
 }
 
@@ -156,13 +163,15 @@ fn a_chain_cut_anywhere_is_never_half_a_certificate() {
 }
 
 #[test]
-fn an_open_key_file_is_mentioned() {
-    use std::os::unix::fs::PermissionsExt;
+fn an_open_key_file_is_refused_or_mentioned() {
     let files = testing().files(Kind::P256);
-    for (mode, open) in [(0o644, true), (0o600, false)] {
+    for (mode, open) in [(0o644, true), (0o640, false), (0o600, false)] {
         std::fs::set_permissions(files.key(), std::fs::Permissions::from_mode(mode)).unwrap();
-        let material = Material::load(&files.config()).unwrap();
+        let allowed = Config { world_readable: WorldReadableKeys::Allow, ..files.config() };
+        let material = Material::load(&allowed).unwrap();
         assert_eq!(material.warnings.contains(&MaterialWarning::KeyReadableByAll), open);
+        let refused = Material::load(&files.config()).err().map(|error| error.reason());
+        assert_eq!(refused, open.then_some("key_world_readable"), "{mode:o}");
     }
 }
 

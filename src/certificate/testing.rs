@@ -1,5 +1,7 @@
 //! Certificates for tests: made once, as making RSA keys takes a while.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::certificate::Certificate;
 use crate::certificate::Material;
 use crate::config::certificate::Certificate as Config;
 use crate::config::certificate::KeySource;
+use crate::config::process::WorldReadableKeys;
 
 /// A CA with an intermediate, and keys of each kind.
 pub struct Testing {
@@ -116,6 +119,7 @@ impl Files {
         let files = Self { directory: tempfile::tempdir().unwrap() };
         std::fs::write(files.chain(), chain).unwrap();
         std::fs::write(files.key(), key).unwrap();
+        std::fs::set_permissions(files.key(), Permissions::from_mode(0o600)).unwrap();
         files
     }
 
@@ -140,6 +144,7 @@ impl Files {
             name: "test".parse().unwrap(),
             chain: self.chain(),
             key: KeySource::File { path: self.key(), passphrase: None },
+            world_readable: WorldReadableKeys::Refuse,
         }
     }
 }

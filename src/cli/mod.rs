@@ -19,6 +19,8 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::runtime::hardening;
+
 /// A TLS front door: one listener, many sites.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, about, arg_required_else_help = true)]
@@ -73,6 +75,10 @@ impl ConfigFile {
 /// Runs the verb of the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before any verb reads a key.
+    if let Err(error) = hardening::protect() {
+        eprintln!("portcullis: {error}");
+    }
     let done = match arguments.verb {
         Verb::Run(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),

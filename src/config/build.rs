@@ -10,10 +10,12 @@ use std::thread;
 use ipnet::IpNet;
 
 use crate::config::Config;
+use crate::config::certificate::Certificate;
 use crate::config::log::Log;
 use crate::config::pool::Pool;
 use crate::config::pool::PoolTls;
 use crate::config::pool::RawPool;
+use crate::config::process::WorldReadableKeys;
 use crate::config::raw::Named;
 use crate::config::raw::Raw;
 use crate::config::raw_virtual_service::RawVirtualService;
@@ -27,6 +29,7 @@ use crate::config::virtual_service::Role;
 use crate::config::virtual_service::Target;
 use crate::config::virtual_service::UnderscoreFields;
 use crate::config::virtual_service::VirtualService;
+use crate::names::CertificateName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
 
@@ -66,16 +69,12 @@ pub fn config(
         limits: raw.limits,
         log: raw.log,
         metrics: raw.metrics,
+        certificates: certificates(raw.certificates, raw.process.world_readable_keys),
         process: raw.process,
         tickets: raw.tickets,
         timeouts: raw.timeouts,
         watch: raw.watch,
         virtual_services,
-        certificates: raw
-            .certificates
-            .into_iter()
-            .filter_map(|(name, certificate)| Some((name, Arc::new(certificate.content?))))
-            .collect(),
         tls_profiles,
         pools: raw
             .pools
@@ -83,6 +82,17 @@ pub fn config(
             .filter_map(|(name, pool)| Some((name, Arc::new(build_pool(pool.content?)))))
             .collect(),
     }
+}
+
+fn certificates(
+    raw: BTreeMap<CertificateName, Named<Certificate>>,
+    world_readable: WorldReadableKeys,
+) -> BTreeMap<CertificateName, Arc<Certificate>> {
+    raw.into_iter()
+        .filter_map(|(name, certificate)| {
+            Some((name, Arc::new(Certificate { world_readable, ..certificate.content? })))
+        })
+        .collect()
 }
 
 fn virtual_service(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::process::WorldReadableKeys;
 use crate::config::read::Field;
 use crate::config::read::Table;
 use crate::config::schema::Key;
@@ -20,6 +21,9 @@ pub struct Certificate {
     pub chain: PathBuf,
     /// Where its private key is.
     pub key: KeySource,
+    /// What is done when everybody can read the key; `[process] world_readable_keys`. It is here so that a
+    /// reload which changes it judges every key again.
+    pub world_readable: WorldReadableKeys,
 }
 
 /// Where a private key lives.
@@ -71,7 +75,8 @@ impl Certificate {
         let key = table.field("key", |value| KeySource::read(value, chain.as_ref()));
         let chain = chain?;
         let key = key.or(KeySource::File { path: chain.clone(), passphrase: None });
-        Some(Self { name: name.value.clone(), chain, key })
+        let world_readable = WorldReadableKeys::default();
+        Some(Self { name: name.value.clone(), chain, key, world_readable })
     }
 }
 

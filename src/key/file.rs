@@ -11,6 +11,7 @@ use rustls::pki_types::PrivateSec1KeyDer;
 use rustls::sign::SigningKey;
 use zeroize::Zeroizing;
 
+use crate::config::process::WorldReadableKeys;
 use crate::config::secret::Secret;
 use crate::key::der::Der;
 use crate::key::der::INTEGER;
@@ -27,11 +28,16 @@ pub fn signing_key(
     path: &Path,
     text: &[u8],
     passphrase: Option<&Secret>,
+    policy: WorldReadableKeys,
 ) -> Result<Arc<dyn SigningKey>, FileError> {
-    parse(text, passphrase).map_err(|problem| FileError::new(path, problem))
+    parse(text, passphrase, policy).map_err(|problem| FileError::new(path, problem))
 }
 
-fn parse(text: &[u8], passphrase: Option<&Secret>) -> Result<Arc<dyn SigningKey>, Problem> {
+fn parse(
+    text: &[u8],
+    passphrase: Option<&Secret>,
+    policy: WorldReadableKeys,
+) -> Result<Arc<dyn SigningKey>, Problem> {
     let mut keys =
         pem::blocks(text)?.into_iter().filter(|block| block.label.ends_with("PRIVATE KEY"));
     let block = keys.next().ok_or(Problem::NoKey)?;
@@ -45,7 +51,7 @@ fn parse(text: &[u8], passphrase: Option<&Secret>) -> Result<Arc<dyn SigningKey>
         "PRIVATE KEY" => from_pkcs8(&block.der),
         "ENCRYPTED PRIVATE KEY" => {
             let passphrase = passphrase.ok_or(Problem::NeedsPassphrase)?;
-            let passphrase = read_secret(passphrase).map_err(Problem::Passphrase)?;
+            let passphrase = read_secret(passphrase, policy).map_err(Problem::Passphrase)?;
             from_pkcs8(&pbes2::decrypt(&block.der, &passphrase)?)
         }
         "RSA PRIVATE KEY" => {
@@ -130,7 +136,7 @@ mod tests {
             std::fs::write(holder.path(), passphrase).unwrap();
             Secret::File(holder.path().to_owned())
         });
-        parse(&text, secret.as_ref())
+        parse(&text, secret.as_ref(), WorldReadableKeys::Refuse)
     }
 
     fn problem(file: &str, passphrase: Option<&str>) -> Problem {
@@ -189,7 +195,7 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/key/testdata");
         let text = std::fs::read(directory.join("p256.aes256-sha256.pem")).unwrap();
         let secret = Secret::Env("PORTCULLIS_NEVER_SET".into());
-        let problem = parse(&text, Some(&secret)).unwrap_err();
+        let problem = parse(&text, Some(&secret), WorldReadableKeys::Refuse).unwrap_err();
         assert_eq!(problem.reason(), "secret_unset");
     }
 
@@ -199,7 +205,7 @@ mod tests {
         let text = std::fs::read(directory.join("p256.pkcs8.pem")).unwrap();
         let whole = text.trim_ascii_end().len();
         for end in 0..whole {
-            assert!(parse(&text[..end], None).is_err(), "{end}");
+            assert!(parse(&text[..end], None, WorldReadableKeys::Refuse).is_err(), "{end}");
         }
     }
 }

@@ -83,6 +83,11 @@ pub enum Problem {
     UnsupportedEncryption { what: &'static str },
     #[error("the kind of key is not supported ({0}); use P-256, P-384, P-521, RSA or Ed25519")]
     UnsupportedKey(&'static str),
+    #[error(
+        "everybody on this machine can read it (mode {mode:04o}); `chmod 0640 FILE`, or set \
+         `world_readable_keys = \"allow\"` in [process]"
+    )]
+    WorldReadable { mode: u32 },
     #[error("the passphrase does not open the key")]
     WrongPassphrase,
 }
@@ -112,6 +117,7 @@ impl Problem {
             Self::Truncated { .. } => "file_truncated",
             Self::Unreadable(_) => "file_unreadable",
             Self::UnsupportedKey(_) => "key_unsupported",
+            Self::WorldReadable { .. } => "key_world_readable",
             Self::WrongPassphrase => "key_wrong_passphrase",
         }
     }

@@ -2,13 +2,16 @@
 
 use std::fs::Metadata;
 use std::fs::OpenOptions;
+use std::io;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use crate::config::process::WorldReadableKeys;
 use crate::key::problem::FileError;
 use crate::key::problem::Problem;
 
@@ -23,8 +26,27 @@ pub struct FileContent {
 impl FileContent {
     /// Whether any user of the machine may read the file.
     pub fn is_world_readable(&self) -> bool {
-        use std::os::unix::fs::PermissionsExt;
-        self.metadata.permissions().mode() & 0o004 != 0
+        self.metadata.permissions().mode() & OTHERS_READ != 0
+    }
+
+    /// Refuses a secret that everybody may read, or warns of it, as `[process] world_readable_keys` says. The
+    /// mode is that of the file that was read, wherever links have led.
+    ///
+    /// # Errors
+    /// [`Problem::WorldReadable`], under [`WorldReadableKeys::Refuse`].
+    pub fn keep_secret(&self, path: &Path, policy: WorldReadableKeys) -> Result<(), FileError> {
+        if !self.is_world_readable() {
+            return Ok(());
+        }
+        let mode = self.metadata.permissions().mode() & MODE_BITS;
+        match policy {
+            WorldReadableKeys::Refuse => Err(FileError::new(path, Problem::WorldReadable { mode })),
+            WorldReadableKeys::Allow => {
+                let (file, mode) = (path.display(), format!("{mode:04o}"));
+                tracing::warn!(%file, mode, "everybody on this machine can read a secret of this proxy");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -36,7 +58,7 @@ pub fn read_file(path: &Path) -> Result<FileContent, FileError> {
 fn read(path: &Path) -> Result<FileContent, Problem> {
     // Otherwise, opening a FIFO waits for its writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(Problem::Directory);
@@ -47,21 +69,49 @@ fn read(path: &Path) -> Result<FileContent, Problem> {
     if metadata.len() > MAX_FILE {
         return Err(Problem::TooLarge);
     }
-    // One byte more than expected shows the end without a second allocation, which would leave an
-    // unwiped copy behind.
     let expected = usize::try_from(metadata.len()).map_err(|_| Problem::TooLarge)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    let bytes = read_wiped(&mut file, expected)?;
     if bytes.is_empty() { Err(Problem::Empty) } else { Ok(FileContent { bytes, metadata }) }
 }
+
+/// `read_to_end` has a probe on the stack, and grows a `Vec` by leaving its old buffer behind: both would be
+/// copies that nobody wipes.
+fn read_wiped(file: &mut impl Read, expected: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    // One byte more than expected shows the end.
+    let mut bytes = Zeroizing::new(vec![0; expected + 1]);
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+        if filled as u64 > MAX_FILE {
+            return Err(Problem::TooLarge);
+        }
+        if filled == bytes.len() {
+            // It grew while it was read.
+            let mut larger = Zeroizing::new(vec![0; filled * 2]);
+            larger[..filled].copy_from_slice(&bytes);
+            bytes = larger;
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Permission of those who are neither the owner nor of the group.
+const OTHERS_READ: u32 = 0o004;
+
+/// What `chmod` sets.
+const MODE_BITS: u32 = 0o7777;
 
 /// Far above any chain; keeps a wrong path (a log, a device) from filling the memory.
 pub const MAX_FILE: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn problem(path: &Path) -> Problem {
@@ -89,7 +139,34 @@ mod tests {
         std::fs::write(&path, b"x").unwrap();
         for (mode, open) in [(0o644, true), (0o640, false), (0o600, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read_file(&path).unwrap().is_world_readable(), open, "{mode:o}");
+            let content = read_file(&path).unwrap();
+            assert_eq!(content.is_world_readable(), open, "{mode:o}");
+            let refused = content.keep_secret(&path, WorldReadableKeys::Refuse);
+            assert_eq!(refused.is_err(), open, "{mode:o}");
+            assert!(content.keep_secret(&path, WorldReadableKeys::Allow).is_ok());
         }
+    }
+
+    #[test]
+    fn the_mode_is_that_of_the_file_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, b"x").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o604)).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        let content = read_file(&link).unwrap();
+        let error = content.keep_secret(&link, WorldReadableKeys::Refuse).unwrap_err();
+        assert_eq!(error.problem, Problem::WorldReadable { mode: 0o604 });
+        assert!(error.to_string().contains("0604"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_read_to_its_end() {
+        let text = [7; 1000];
+        assert_eq!(*read_wiped(&mut &text[..], 3).unwrap(), text);
+        assert_eq!(*read_wiped(&mut &text[..], 1000).unwrap(), text);
+        assert!(read_wiped(&mut &text[..0], 0).unwrap().is_empty());
+        let endless = read_wiped(&mut io::repeat(1), 10).unwrap_err();
+        assert_eq!(endless, Problem::TooLarge);
     }
 }

@@ -5,19 +5,27 @@ use std::path::PathBuf;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::config::process::WorldReadableKeys;
 use crate::config::secret::Secret;
 use crate::key::problem::FileError;
 use crate::key::read::read_file;
 
 /// The bytes of a secret, without the line end that editors and `echo` leave behind.
-pub fn read_secret(secret: &Secret) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+pub fn read_secret(
+    secret: &Secret,
+    policy: WorldReadableKeys,
+) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let mut bytes = match secret {
         Secret::Env(name) => {
             use std::os::unix::ffi::OsStringExt;
             let value = std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?;
             Zeroizing::new(value.into_vec())
         }
-        Secret::File(path) => read_file(path)?.bytes,
+        Secret::File(path) => {
+            let content = read_file(path)?;
+            content.keep_secret(path, policy)?;
+            content.bytes
+        }
     };
     let end = bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len);
     let end = bytes[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
@@ -63,16 +71,31 @@ mod tests {
             [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), (" a \n\n", " a \n")]
         {
             std::fs::write(&path, written).unwrap();
-            assert_eq!(*read_secret(&Secret::File(path.clone())).unwrap(), read.as_bytes());
+            let secret = read_secret(&Secret::File(path.clone()), WorldReadableKeys::Allow);
+            assert_eq!(*secret.unwrap(), read.as_bytes());
         }
     }
 
     #[test]
     fn a_missing_secret_names_its_source() {
-        let unset = read_secret(&Secret::Env("PORTCULLIS_NEVER_SET".into())).unwrap_err();
+        let unset = Secret::Env("PORTCULLIS_NEVER_SET".into());
+        let unset = read_secret(&unset, WorldReadableKeys::Refuse).unwrap_err();
         assert_eq!(unset.reason(), "secret_unset");
         assert!(unset.to_string().contains("PORTCULLIS_NEVER_SET"));
-        let missing = read_secret(&Secret::File("/nowhere/at/all".into())).unwrap_err();
+        let missing = Secret::File("/nowhere/at/all".into());
+        let missing = read_secret(&missing, WorldReadableKeys::Refuse).unwrap_err();
         assert_eq!(missing.reason(), "file_missing");
+    }
+
+    #[test]
+    fn a_secret_that_everybody_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret").unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let secret = Secret::File(file.path().to_owned());
+        let refused = read_secret(&secret, WorldReadableKeys::Refuse).unwrap_err();
+        assert_eq!(refused.reason(), "key_world_readable");
+        assert!(refused.to_string().contains("0644"), "{refused}");
     }
 }

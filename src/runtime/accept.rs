@@ -2,15 +2,21 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use rustix::io::Errno;
 use tokio::net;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time;
 
 use crate::names::ClientAddr;
@@ -85,18 +91,35 @@ fn begin(
     let listener = Arc::clone(&acceptance.listener);
     listener.metrics.accepted();
     match acceptance.purpose {
-        Purpose::Tls => {
-            tokio::spawn(async move {
-                connection::serve(stream, client, listener).await;
-                drop(permit);
-            });
-        }
+        Purpose::Tls => drop(carry(connection::serve(stream, client, listener), permit)),
         Purpose::Redirect => {
-            tokio::spawn(async move {
-                connection::serve_plain(stream, client, listener).await;
-                drop(permit);
-            });
+            drop(carry(connection::serve_plain(stream, client, listener), permit));
         }
+    }
+}
+
+/// A task of its own is where a panic ends: it takes the connection with it, and gives the permit back.
+fn carry(
+    connection: impl Future<Output = ()> + Send + 'static,
+    permit: OwnedSemaphorePermit,
+) -> JoinHandle<()> {
+    tokio::spawn(Carried { connection, _permit: permit })
+}
+
+pin_project! {
+    /// Not an `async` block: that would hold a connection twice, as what it captured and what it awaits.
+    struct Carried<F> {
+        #[pin]
+        connection: F,
+        _permit: OwnedSemaphorePermit,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Carried<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.project().connection.poll(context)
     }
 }
 
@@ -125,9 +148,6 @@ fn reason(error: &io::Error) -> &'static str {
 
 /// The kernel resets connections that wait on a socket when it closes, so none may be left waiting.
 fn finish_queue(socket: &net::TcpListener, acceptance: &Acceptance) {
-    use std::task::Context;
-    use std::task::Poll;
-    use std::task::Waker;
     let mut context = Context::from_waker(Waker::noop());
     while let Ok(permit) = Arc::clone(&acceptance.connections).try_acquire_owned() {
         match socket.poll_accept(&mut context) {
@@ -142,3 +162,38 @@ fn finish_queue(socket: &net::TcpListener, acceptance: &Acceptance) {
 
 /// Long enough for something to be closed, short enough that clients do not notice.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::fixture;
+    use crate::telemetry::catalog::Family;
+    use crate::telemetry::service_metrics::ServiceMetrics;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_alone_and_gives_back_what_it_held() {
+        let connections = Arc::new(Semaphore::new(2));
+        let recorder = fixture::recorder();
+        let metrics = ServiceMetrics::new(&recorder, &"shop".parse().unwrap());
+        let active = || recorder.value(Family::ConnectionsActive, &[("virtual_service", "shop")]);
+        let permit = || Arc::clone(&connections).try_acquire_owned().unwrap();
+
+        let (told, waiting) = oneshot::channel::<()>();
+        let other = carry(async { waiting.await.unwrap() }, permit());
+        let open = metrics.connection_opened();
+        assert_eq!(active(), Some(1.0));
+        let broken = carry(
+            async move {
+                tokio::task::yield_now().await;
+                assert!(size_of_val(&open) == usize::MAX, "a bug in a connection");
+            },
+            permit(),
+        );
+        assert!(broken.await.unwrap_err().is_panic());
+        assert_eq!(active(), Some(0.0));
+        assert_eq!(connections.available_permits(), 1, "the other one is open");
+        told.send(()).unwrap();
+        other.await.unwrap();
+        assert_eq!(connections.available_permits(), 2);
+    }
+}

@@ -11,6 +11,8 @@ pub mod farewell;
 pub mod fault;
 pub mod handle;
 pub mod handshake_failure;
+pub mod hardening;
+pub mod panics;
 pub mod plan;
 pub mod prefixed;
 pub mod prepare;

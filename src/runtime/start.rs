@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::runtime::control::Control;
 use crate::runtime::fault::Fault;
 use crate::runtime::handle::Handle;
+use crate::runtime::panics;
 use crate::runtime::prepare::Tolerance;
 use crate::runtime::reload::State;
 use crate::runtime::running::Process;
@@ -88,6 +89,7 @@ pub fn rehearse(config: Config) -> Result<State, StartError> {
 fn process(config: &Config) -> Result<Process, StartError> {
     let descriptors = raise_descriptor_limit();
     let recorder = Recorder::new(&config.metrics);
+    panics::watch(&recorder);
     let log = AppLog::start(config.workers, &recorder)?;
     let tickets = ticket_secret(config)?;
     let max_connections = max_connections(config, descriptors);
@@ -108,7 +110,7 @@ fn ticket_secret(config: &Config) -> Result<TicketSecret, StartError> {
     let path = &config.state_dir;
     fs::create_dir_all(path)
         .map_err(|source| StartError::StateDirectory { path: path.clone(), source })?;
-    Ok(TicketSecret::load(&config.tickets, path)?)
+    Ok(TicketSecret::load(&config.tickets, path, config.process.world_readable_keys)?)
 }
 
 /// The soft limit is what a shell had in mind; the hard limit is what the operator allows.

@@ -38,7 +38,7 @@ impl Worker {
     pub fn start(number: usize, log: Arc<AppLog>) -> io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("{THREAD}{number}")).spawn(move || {
             per_worker::become_worker(number);
             runtime.block_on(work(inbox, &log));
             // Connections that outlived the drain are cut here.
@@ -81,6 +81,9 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Command>, log: &AppLog) {
     }
     log.tick();
 }
+
+/// How the names of the threads begin.
+pub(super) const THREAD: &str = "worker-";
 
 /// How long a log line may wait in a worker's buffer.
 const LOG_TICK: Duration = Duration::from_millis(100);

@@ -158,6 +158,8 @@ families! {
         "Log lines that were given up so that traffic does not wait, by reason: queue_full or write_failed.";
     BuildInfo = "portcullis_build_info" Gauge ["version"]
         "The version that runs.";
+    Panics = "portcullis_panics_total" Counter ["where"]
+        "Panics, each a bug to report: in a connection, which ended with it, or elsewhere.";
     Workers = "portcullis_workers" Gauge []
         "Worker threads.";
     ProcessCpu = "process_cpu_seconds_total" Counter []
@@ -232,6 +234,7 @@ mod tests {
             "status",
             "version",
             "virtual_service",
+            "where",
         ];
         for family in Family::ALL {
             for label in family.description().labels {

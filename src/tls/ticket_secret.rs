@@ -12,6 +12,7 @@ use aws_lc_rs::hkdf;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::config::process::WorldReadableKeys;
 use crate::config::tickets::Tickets;
 use crate::key::FileError;
 use crate::key::Problem;
@@ -31,10 +32,14 @@ pub struct TicketSecret {
 
 impl TicketSecret {
     /// As `[tickets]` says: the configured secret, or the one in the state directory, made if there is none.
-    pub fn load(config: &Tickets, state_dir: &Path) -> Result<Self, TicketSecretError> {
+    pub fn load(
+        config: &Tickets,
+        state_dir: &Path,
+        policy: WorldReadableKeys,
+    ) -> Result<Self, TicketSecretError> {
         let bytes = match &config.secret {
-            Some(secret) => read_secret(secret)?,
-            None => load_or_create(state_dir)?,
+            Some(secret) => read_secret(secret, policy)?,
+            None => load_or_create(state_dir, policy)?,
         };
         Self::from_bytes(&bytes, Period::from(config))
     }
@@ -50,7 +55,7 @@ impl TicketSecret {
 
     /// A secret of this process alone: sessions end with it.
     pub fn generate(period: Period) -> Result<Self, TicketSecretError> {
-        Self::from_bytes(&*random()?, period)
+        Self::from_bytes(&random()?, period)
     }
 
     /// The ticket keys of a virtual service under a policy for client certificates
@@ -92,17 +97,21 @@ impl TicketSecretError {
     }
 }
 
-fn load_or_create(state_dir: &Path) -> Result<Zeroizing<Vec<u8>>, TicketSecretError> {
+fn load_or_create(
+    state_dir: &Path,
+    policy: WorldReadableKeys,
+) -> Result<Zeroizing<Vec<u8>>, TicketSecretError> {
     let path = state_dir.join(FILE_NAME);
-    match read_file(&path) {
-        Ok(content) => Ok(content.bytes),
+    let content = match read_file(&path) {
         Err(error) if error.problem == Problem::Missing => {
             create(&path)
                 .map_err(|error| TicketSecretError::Create { path: path.clone(), error })?;
-            Ok(read_file(&path)?.bytes)
+            read_file(&path)?
         }
-        Err(error) => Err(error.into()),
-    }
+        read => read?,
+    };
+    content.keep_secret(&path, policy)?;
+    Ok(content.bytes)
 }
 
 /// Complete or not at all, and never over the one that another process has just made.
@@ -111,7 +120,7 @@ fn create(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    let written = file.write_all(&*secret).and_then(|()| file.sync_all());
+    let written = file.write_all(&secret).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft)?;
     match linked {
@@ -120,9 +129,10 @@ fn create(path: &Path) -> io::Result<()> {
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; MIN_SECRET]>, TicketSecretError> {
-    let mut bytes = Zeroizing::new([0; MIN_SECRET]);
-    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| TicketSecretError::Random)?;
+/// On the heap: an array that is returned leaves copies on the stack.
+fn random() -> Result<Zeroizing<Vec<u8>>, TicketSecretError> {
+    let mut bytes = Zeroizing::new(vec![0; MIN_SECRET]);
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TicketSecretError::Random)?;
     Ok(bytes)
 }
 
@@ -145,12 +155,12 @@ mod tests {
     fn the_secret_is_made_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
         let config = Tickets { secret: None, period: Duration::from_secs(3600), keep: 1 };
-        TicketSecret::load(&config, dir.path()).unwrap();
+        TicketSecret::load(&config, dir.path(), WorldReadableKeys::Refuse).unwrap();
         let path = dir.path().join(FILE_NAME);
         let first = std::fs::read(&path).unwrap();
         assert_eq!(first.len(), MIN_SECRET);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        TicketSecret::load(&config, dir.path()).unwrap();
+        TicketSecret::load(&config, dir.path(), WorldReadableKeys::Refuse).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), first);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -161,7 +171,8 @@ mod tests {
         let short = TicketSecret::from_bytes(b"short", period).unwrap_err();
         assert_eq!(short.reason(), "ticket_secret_short");
         let config = Tickets { secret: None, period: Duration::from_secs(3600), keep: 1 };
-        let missing = TicketSecret::load(&config, Path::new("/nowhere/at/all")).unwrap_err();
+        let nowhere = Path::new("/nowhere/at/all");
+        let missing = TicketSecret::load(&config, nowhere, WorldReadableKeys::Refuse).unwrap_err();
         assert_eq!(missing.reason(), "ticket_secret_unwritable");
     }
 }

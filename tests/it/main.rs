@@ -7,6 +7,7 @@ mod bad_input;
 mod certificate_choice;
 mod client_identity;
 mod endpoints;
+mod hardening;
 mod http;
 mod kit;
 mod observability;

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -30,11 +31,15 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// Writes a file in place, as an editor without manners does.
+    /// Writes a file in place, as an editor without manners does. A new one is its owner's alone, because it
+    /// may be a key.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a file has a directory")).expect("directory");
-        fs::write(path, content).expect("file");
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(path).expect("file");
+        file.write_all(content.as_ref()).expect("file");
     }
 
     /// Replaces a file in one step: written beside it, then renamed over it.
@@ -54,9 +59,7 @@ impl Site {
     /// `[certificate.NAME]`.
     pub(crate) fn certificate(&self, name: &str, issued: &Issued) {
         self.write(&format!("certs/{name}.pem"), &issued.chain);
-        let key = format!("certs/{name}.key");
-        self.write(&key, &issued.key);
-        fs::set_permissions(self.path(key), fs::Permissions::from_mode(0o600)).expect("our file");
+        self.write(&format!("certs/{name}.key"), &issued.key);
         self.certificates.borrow_mut().insert(name.to_owned());
     }
 
