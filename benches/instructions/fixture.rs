@@ -24,6 +24,8 @@ use portcullis::service::Listener;
 use portcullis::service::Table;
 use portcullis::service::Target;
 use portcullis::service::VirtualService;
+use portcullis::service::handshakes::AllHandshakes;
+use portcullis::service::handshakes::Handshakes;
 use portcullis::service::http_redirect::HttpRedirect;
 use portcullis::service::retirement::Retirement;
 use portcullis::service::settings::Settings;
@@ -60,6 +62,8 @@ pub(crate) fn service(
         parent,
         domains: domains.iter().map(|domain| domain.parse().expect("a pattern")).collect(),
         tls: acceptor(),
+        handshakes: Handshakes::unlimited(&Arc::new(AllHandshakes::new(&Limits::default(), 1))),
+        tunnel_idle: None,
         mode: Mode::Http,
         target: Target::Pool(pool(recorder, 1)),
         policy: None,

@@ -15,6 +15,7 @@ use crate::http::exchange::Exchange;
 use crate::relay::side::Side;
 use crate::relay::ways::Ending;
 use crate::relay::ways::Party;
+use crate::relay::ways::Patience;
 use crate::relay::ways::Ways;
 use crate::upstream::Switch;
 
@@ -52,8 +53,12 @@ impl Switched {
         };
         let mut client_io = Side::Other(Box::new(io));
         let mut upstream = Side::Other(Box::new(upstream));
-        let idle = client.settings().timeouts.tunnel_idle;
-        let ending = account.ways.run(&mut client_io, &mut upstream, idle, |_, _| {}).await;
+        let settings = client.settings();
+        let patience = Patience {
+            idle: account.exchange.service().tunnel_idle(settings),
+            unread: settings.timeouts.response_write,
+        };
+        let ending = account.ways.run(&mut client_io, &mut upstream, patience, |_, _| {}).await;
         account.end = word(&ending);
         if matches!(ending, Ending::Idle) {
             // Farewells are not waited for: nobody has listened for long.
@@ -70,6 +75,7 @@ fn word(ending: &Ending) -> &'static str {
         Ending::Finished(Party::Client) => "client_closed",
         Ending::Finished(Party::Upstream) => "upstream_closed",
         Ending::Idle => "tunnel_idle",
+        Ending::Unread => "client_write_timeout",
     }
 }
 

@@ -72,6 +72,12 @@ impl Direction {
         self.state != State::Flowing
     }
 
+    /// Whether the sink has not taken all that there is for it, nor the end.
+    pub fn is_held_up(&self) -> bool {
+        let has_pipe = self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty());
+        has_pipe || !self.left.is_empty() || self.is_unflushed || self.state == State::Ending
+    }
+
     /// Moves what can be moved. Ready when the source has finished and the sink knows it.
     pub fn poll(
         &mut self,

@@ -25,6 +25,9 @@ pub enum StreamError {
     /// The service has no pool.
     #[error("there is no pool to relay to")]
     NoPool,
+    /// The client did not read.
+    #[error("the client took nothing for {0:?}")]
+    Unread(Duration),
     /// The endpoint's connection broke.
     #[error("the endpoint broke the connection: {0}")]
     Upstream(#[source] io::Error),
@@ -39,6 +42,7 @@ impl StreamError {
             Self::DrainTimeout => "drain_timeout",
             Self::Idle(_) => "tunnel_idle",
             Self::NoPool => "no_pool",
+            Self::Unread(_) => "client_write_timeout",
             Self::Upstream(_) => "upstream_closed",
         }
     }

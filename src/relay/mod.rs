@@ -27,6 +27,7 @@ use crate::relay::record::Record;
 use crate::relay::side::Side;
 use crate::relay::ways::Ending;
 use crate::relay::ways::Party;
+use crate::relay::ways::Patience;
 use crate::relay::ways::Ways;
 use crate::service::Target;
 use crate::service::VirtualService;
@@ -83,17 +84,25 @@ async fn relay(
     first: Vec<u8>,
     record: &mut Record,
 ) -> Result<(), StreamError> {
-    let idle = record.connection().settings.timeouts.tunnel_idle;
+    let patience = record.connection().patience();
     let moved = |received, sent| record.moved(received, sent);
-    match Ways::starting_with(first).run(client, upstream, idle, moved).await {
+    match Ways::starting_with(first).run(client, upstream, patience, moved).await {
         Ending::Broken(Party::Client, error) => Err(StreamError::Client(error)),
         Ending::Broken(Party::Upstream, error) => Err(StreamError::Upstream(error)),
         Ending::Finished(_) => Ok(()),
-        Ending::Idle => Err(StreamError::Idle(idle)),
+        Ending::Idle => Err(StreamError::Idle(patience.idle)),
+        Ending::Unread => Err(StreamError::Unread(patience.unread)),
     }
 }
 
 impl Connection {
+    fn patience(&self) -> Patience {
+        Patience {
+            idle: self.service.tunnel_idle(&self.settings),
+            unread: self.settings.timeouts.response_write,
+        }
+    }
+
     /// Who the stream comes from, for a pool.
     fn source(&self) -> Source<'_> {
         Source {

@@ -37,6 +37,7 @@ struct Street {
     endpoint: TcpListener,
     service: Arc<VirtualService>,
     idle: Duration,
+    unread: Duration,
 }
 
 impl Street {
@@ -57,11 +58,18 @@ impl Street {
         );
         service.mode = Mode::Passthrough;
         service.target = Target::Pool(pool);
-        Self { recorder, endpoint, service: Arc::new(service), idle: Duration::from_secs(60) }
+        Self {
+            recorder,
+            endpoint,
+            service: Arc::new(service),
+            idle: Duration::from_secs(60),
+            unread: Duration::from_secs(60),
+        }
     }
 
     fn relay(&self, side: Side, first: &[u8]) -> JoinHandle<()> {
-        let timeouts = Timeouts { tunnel_idle: self.idle, ..Timeouts::default() };
+        let timeouts =
+            Timeouts { tunnel_idle: self.idle, response_write: self.unread, ..Timeouts::default() };
         let connection = Connection {
             client: ClientAddr(SocketAddr::from(([192, 0, 2, 7], 40_000))),
             peer: None,
@@ -197,6 +205,86 @@ async fn silence_in_both_directions_ends_a_stream() {
     let mut nothing = Vec::new();
     within(client.read_to_end(&mut nothing)).await.expect("closed");
     within(endpoint.read_to_end(&mut nothing)).await.expect("closed");
+    within(task).await.expect("no panic");
+    assert_eq!(street.failures("tunnel_idle"), Some(1.0));
+}
+
+/// SPEC PX-5: what it says itself does not count, nor how long the stream may be silent.
+#[tokio::test]
+async fn a_client_that_takes_nothing_ends_the_stream_however_much_it_says() {
+    for with_splice in [true, false] {
+        let mut street = Street::new().await;
+        street.unread = Duration::from_millis(200);
+        let (client, endpoint, task) = if with_splice {
+            street.over_tcp(b"").await
+        } else {
+            let (client, proxy) = tokio::io::duplex(1000);
+            let task = street.relay(Side::Other(Box::new(proxy)), b"");
+            let (endpoint, _) = within(street.endpoint.accept()).await.expect("relayed");
+            let (near, mut far) = loopback().await;
+            let (_reads, mut writes) = tokio::io::split(client);
+            tokio::spawn(async move {
+                // Never reads from the proxy.
+                let _ = tokio::io::copy(&mut far, &mut writes).await;
+                std::future::pending::<()>().await;
+            });
+            (near, endpoint, task)
+        };
+        let (mut reads, mut writes) = endpoint.into_split();
+        let sending = tokio::spawn(async move {
+            let bulk = pattern(64 << 10, 1);
+            while writes.write_all(&bulk).await.is_ok() {}
+        });
+        let hearing = tokio::spawn(async move {
+            let mut word = [0; 16];
+            while reads.read(&mut word).await.is_ok_and(|count| count > 0) {}
+        });
+        let talking = tokio::spawn(talk(client));
+        within(task).await.expect("no panic");
+        assert_eq!(street.failures("client_write_timeout"), Some(1.0), "{with_splice}");
+        within(async { (sending.await, hearing.await) }).await.0.expect("ended");
+        talking.abort();
+    }
+}
+
+/// Says a word now and then for ever, and does not listen.
+async fn talk(mut client: TcpStream) {
+    let mut words = time::interval(Duration::from_millis(20));
+    loop {
+        words.tick().await;
+        if client.write_all(b"x").await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn loopback() -> (TcpStream, TcpStream) {
+    let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let near = TcpStream::connect(door.local_addr().expect("bound")).await.expect("connected");
+    (near, door.accept().await.expect("accepted").0)
+}
+
+/// SPEC PX-5: one direction has ended, and nothing moves in the other.
+#[tokio::test]
+async fn silence_ends_a_stream_that_is_half_closed() {
+    for client_first in [true, false] {
+        let mut street = Street::new().await;
+        street.idle = Duration::from_millis(50);
+        let (mut client, mut endpoint, task) = street.over_tcp(b"").await;
+        if client_first { client.shutdown().await } else { endpoint.shutdown().await }
+            .expect("half-closed");
+        within(task).await.expect("no panic");
+        assert_eq!(street.failures("tunnel_idle"), Some(1.0));
+    }
+}
+
+/// SPEC VS-11: a service's own patience goes before everybody's.
+#[tokio::test]
+async fn a_service_says_how_long_its_streams_may_be_silent() {
+    let mut street = Street::new().await;
+    Arc::get_mut(&mut street.service).expect("the only one").tunnel_idle =
+        Some(Duration::from_millis(50));
+    let (_client, _endpoint, task) = street.over_tcp(b"").await;
     within(task).await.expect("no panic");
     assert_eq!(street.failures("tunnel_idle"), Some(1.0));
 }

@@ -1,4 +1,5 @@
-//! Both ways of a stream, until both have ended, one end breaks, or nothing moves.
+//! Both ways of a stream, until both have ended, one end breaks, nothing moves, or the client takes
+//! nothing of what there is for it.
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -33,6 +34,15 @@ pub enum Party {
     Upstream,
 }
 
+/// How long is waited for what does not come.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Silence in both directions.
+    pub idle: Duration,
+    /// For a client that takes nothing of what there is for it, whatever it says itself.
+    pub unread: Duration,
+}
+
 /// How a stream ended.
 #[derive(Debug)]
 pub enum Ending {
@@ -42,6 +52,8 @@ pub enum Ending {
     Finished(Party),
     /// Nothing moved for too long.
     Idle,
+    /// The client took nothing for too long.
+    Unread,
 }
 
 impl Ways {
@@ -66,15 +78,16 @@ impl Ways {
         &mut self,
         client: &mut Side,
         upstream: &mut Side,
-        idle: Duration,
+        patience: Patience,
         mut moved: impl FnMut(u64, u64),
     ) -> Ending {
-        let mut silence = Silence { since: Instant::now(), limit: idle };
-        let mut timer = pin!(time::sleep(idle));
+        let mut silence = Silence { since: Instant::now(), unread_since: None, patience };
+        let mut timer = pin!(time::sleep(patience.idle));
         let mut before = (0, 0);
         poll_fn(|cx| {
             let ending = self.poll_both(cx, client, upstream);
             let now = (self.received(), self.sent());
+            let held_up = self.responses.is_held_up().then_some(now.1 != before.1);
             if now != before {
                 (before, silence.since) = (now, Instant::now());
                 moved(now.0, now.1);
@@ -82,11 +95,15 @@ impl Ways {
             if ending.is_ready() {
                 return ending;
             }
+            if silence.client_is(held_up) && silence.ends() < timer.deadline() {
+                timer.as_mut().reset(silence.ends());
+            }
             while timer.as_mut().poll(cx).is_ready() {
-                match silence.ends() {
-                    Some(later) => timer.as_mut().reset(later),
-                    None => return Poll::Ready(Ending::Idle),
+                let end = silence.ends();
+                if end <= Instant::now() {
+                    return Poll::Ready(silence.ending());
                 }
+                timer.as_mut().reset(end);
             }
             Poll::Pending
         })
@@ -128,13 +145,40 @@ impl Ways {
 /// where it should be.
 struct Silence {
     since: Instant,
-    limit: Duration,
+    /// Since when the client has taken nothing of what there is for it.
+    unread_since: Option<Instant>,
+    patience: Patience,
 }
 
 impl Silence {
-    /// When it will have been too long; None: it has.
-    fn ends(&self) -> Option<Instant> {
-        let end = self.since + self.limit;
-        (end > Instant::now()).then_some(end)
+    /// Whether the client holds bytes up, and then whether it has taken some of them meanwhile. Gives
+    /// back whether the time that it has began just now.
+    fn client_is(&mut self, held_up: Option<bool>) -> bool {
+        let begins = held_up.is_some_and(|took| took || self.unread_since.is_none());
+        if begins {
+            self.unread_since = Some(Instant::now());
+        } else if held_up.is_none() {
+            self.unread_since = None;
+        }
+        begins
+    }
+
+    /// When it will have been too long.
+    fn ends(&self) -> Instant {
+        let idle = self.since + self.patience.idle;
+        self.unread_ends().map_or(idle, |unread| unread.min(idle))
+    }
+
+    /// What it is that was too long.
+    fn ending(&self) -> Ending {
+        let idle = self.since + self.patience.idle;
+        match self.unread_ends() {
+            Some(unread) if unread <= idle => Ending::Unread,
+            _ => Ending::Idle,
+        }
+    }
+
+    fn unread_ends(&self) -> Option<Instant> {
+        self.unread_since.map(|since| since + self.patience.unread)
     }
 }

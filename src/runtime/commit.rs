@@ -65,6 +65,7 @@ pub fn commit(
     running.tls_profiles = tls_profiles;
     running.error_pages = error_pages;
     let leaving = replace_services(running, &plan, virtual_services);
+    process.handshakes.allow(&config.limits, process.workers.len());
     running.config = Some(config);
     publish_tables(running, process);
     open_and_close(running, process, &plan, sockets);

@@ -5,6 +5,8 @@
 //! service has the connection is the parent's to count and to log.
 
 use std::future::Future;
+use std::future::pending;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::runtime::prefixed::Prefixed;
 use crate::runtime::proxy_header;
 use crate::runtime::proxy_header::Ends;
 use crate::runtime::proxy_header::NoHeader;
+use crate::runtime::turns::Line;
+use crate::runtime::turnstile::Turn;
 use crate::service::VirtualService;
 use crate::service::listener::Listener;
 use crate::service::settings::Settings;
@@ -34,6 +38,7 @@ use crate::service::table::Table;
 use crate::telemetry::listener_metrics::Unmatched;
 use crate::telemetry::service_metrics::HandshakeDone;
 use crate::tls::facts::TlsFacts;
+use crate::tls::failure::HandshakeError;
 use crate::tls::read_hello::Hello;
 use crate::tls::read_hello::read_hello_after;
 
@@ -177,7 +182,13 @@ async fn handshake(
     }
 
     let finished = accepted + timeouts.handshake;
-    let (stream, facts) = match within(finished, service.tls.accept(stream, &hello)).await {
+    let shaken = match service.handshakes.begin() {
+        Ok(_under_way) => within(finished, by_turns(stream, &hello, &service)).await,
+        Err(denial) => {
+            return Err(HandshakeFailure::denied(denial, hello.offer, Arc::clone(&service)));
+        }
+    };
+    let (stream, facts) = match shaken {
         Ok(Ok(established)) => established,
         Ok(Err(error)) => return Err(HandshakeFailure::refused(&error, hello.offer, service)),
         Err(timeout) => return Err(timeout.during(hello.offer, service)),
@@ -185,6 +196,28 @@ async fn handshake(
     count(&service, &facts, accepted.elapsed());
     tracing::trace!(client = %ends.client, service = %service.name, "established");
     Ok(Box::new(Established { carrier: Carrier::Tls(stream, facts), service }))
+}
+
+/// The handshake, when others of this worker have had their turns too.
+async fn by_turns(
+    stream: TcpStream,
+    hello: &Hello,
+    service: &Arc<VirtualService>,
+) -> Result<(TlsStream<TcpStream>, Box<TlsFacts>), HandshakeError> {
+    let mut turn = Turn::at(Line(Arc::as_ptr(service).addr()));
+    if turn.comes_before(end_of(&stream)).await.is_err() {
+        return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
+    turn.by_turns(service.tls.accept(stream, hello)).await
+}
+
+/// When a client leaves that has nothing more to say.
+async fn end_of(stream: &TcpStream) {
+    match stream.peek(&mut [0]).await {
+        Ok(0) | Err(_) => {}
+        // Behind these bytes nothing can be seen.
+        Ok(_) => pending().await,
+    }
 }
 
 /// Reads the PROXY protocol header of those who send one. Gives back what came behind it.

@@ -71,7 +71,10 @@ impl HandshakeFailure {
     pub fn record(&self, ends: &Ends, listener: &Listener, parent: &VirtualService) {
         if let (Some(selected), true) = (&self.selected, self.is_denied) {
             selected.metrics.connection_refused(self.reason);
-            return self.write_denied(ends, selected);
+            if !selected.log.is_off() && selected.handshakes.deserves_line() {
+                self.write_denied(ends, selected);
+            }
+            return;
         }
         listener.metrics.handshake_failed(self.reason);
         if self.silent {

@@ -25,5 +25,7 @@ pub mod running;
 pub mod socket;
 pub mod sources;
 pub mod start;
+pub mod turns;
+pub mod turnstile;
 pub mod watch;
 pub mod worker;

@@ -281,6 +281,7 @@ impl Preparation<'_> {
             };
             let parts = Parts {
                 tls,
+                all_handshakes: Arc::clone(&self.process.handshakes),
                 target: self.target(config, made.pools),
                 policy: policy(config, made),
                 metrics: self.metrics(name),

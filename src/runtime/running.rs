@@ -18,6 +18,7 @@ use crate::runtime::plan::Socket;
 use crate::runtime::sources::Content;
 use crate::runtime::worker::Worker;
 use crate::service::VirtualService;
+use crate::service::handshakes::AllHandshakes;
 use crate::service::listener::Listener;
 use crate::telemetry::app_log::AppLog;
 use crate::telemetry::recorder::Recorder;
@@ -42,6 +43,8 @@ pub struct Process {
     pub log: Arc<AppLog>,
     /// The site's secret, from which ticket keys are derived.
     pub tickets: TicketSecret,
+    /// Handshakes under way, and how many there may be.
+    pub handshakes: Arc<AllHandshakes>,
     /// One permit for each client connection; all back means drained.
     pub connections: Arc<Semaphore>,
     /// How many permits there are.

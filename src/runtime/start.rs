@@ -21,6 +21,7 @@ use crate::runtime::prepare::Tolerance;
 use crate::runtime::reload::State;
 use crate::runtime::running::Process;
 use crate::runtime::worker::Worker;
+use crate::service::handshakes::AllHandshakes;
 use crate::telemetry::app_log::AppLog;
 use crate::telemetry::app_log::AppLogError;
 use crate::telemetry::process_metrics;
@@ -77,6 +78,7 @@ pub fn rehearse(config: Config) -> Result<State, StartError> {
         certificate_reloads: CertificateReloads::new(&recorder),
         recorder,
         tickets: TicketSecret::generate(Period::from(&config.tickets))?,
+        handshakes: Arc::new(AllHandshakes::new(&config.limits, 0)),
         connections: Arc::new(Semaphore::new(1)),
         max_connections: 1,
         workers: Vec::new(),
@@ -96,6 +98,7 @@ fn process(config: &Config) -> Result<Process, StartError> {
     let workers = (0..config.workers).map(|number| Worker::start(number, Arc::clone(&log)));
     Ok(Process {
         workers: workers.collect::<io::Result<_>>().map_err(StartError::Worker)?,
+        handshakes: Arc::new(AllHandshakes::new(&config.limits, config.workers)),
         connections: Arc::new(Semaphore::new(max_connections as usize)),
         max_connections,
         reloads: ReloadMetrics::new(&recorder),

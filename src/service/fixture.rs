@@ -15,6 +15,8 @@ use crate::config::virtual_service::UnderscoreFields;
 use crate::names::VirtualServiceName;
 use crate::service::Target;
 use crate::service::VirtualService;
+use crate::service::handshakes::AllHandshakes;
+use crate::service::handshakes::Handshakes;
 use crate::service::http_redirect::HttpRedirect;
 use crate::service::retirement::Retirement;
 use crate::service::settings::Settings;
@@ -37,6 +39,8 @@ pub fn service(name: &str, domains: &[&str]) -> VirtualService {
         parent,
         domains,
         tls: acceptor(Vec::new()),
+        handshakes: Handshakes::unlimited(&Arc::new(AllHandshakes::new(&Limits::default(), 1))),
+        tunnel_idle: None,
         mode: Mode::Http,
         target: Target::NoPool(NoPool::Close),
         policy: None,

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 pub mod fixture;
+pub mod handshakes;
 pub mod host;
 pub mod http_redirect;
 pub mod listener;
@@ -16,6 +17,7 @@ pub mod table;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -29,11 +31,14 @@ use crate::config::virtual_service::UnderscoreFields;
 use crate::names::CertificateName;
 use crate::names::DomainPattern;
 use crate::names::VirtualServiceName;
+use crate::service::handshakes::AllHandshakes;
+use crate::service::handshakes::Handshakes;
 use crate::service::http_redirect::HttpRedirect;
 use crate::service::policy::Denial;
 use crate::service::policy::Policy;
 use crate::service::policy::action::Action;
 use crate::service::retirement::Retirement;
+use crate::service::settings::Settings;
 use crate::telemetry::app_log::LogSink;
 use crate::telemetry::service_metrics::ServiceMetrics;
 use crate::tls::acceptor::Acceptor;
@@ -55,6 +60,10 @@ pub struct VirtualService {
     pub mode: Mode,
     /// The TLS side: profile, certificates, tickets.
     pub tls: Acceptor,
+    /// Counts its handshakes, and sheds those that are too many.
+    pub handshakes: Handshakes,
+    /// Silence of its WebSockets and streams; None: as in the settings.
+    pub tunnel_idle: Option<Duration>,
     /// Where requests go.
     pub target: Target,
     /// What is done with requests beside passing them on; None: nothing.
@@ -92,6 +101,8 @@ pub enum Target {
 pub struct Parts {
     /// Its side of handshakes.
     pub tls: Acceptor,
+    /// What counts the handshakes of all services.
+    pub all_handshakes: Arc<AllHandshakes>,
     /// Its pool or answer.
     pub target: Target,
     /// Its policy, if it has one.
@@ -105,7 +116,7 @@ pub struct Parts {
 impl VirtualService {
     /// Compiles a service from its checked table and what has been made for it.
     pub fn new(config: &config::virtual_service::VirtualService, parts: Parts) -> Self {
-        let Parts { tls, target, policy, metrics, log } = parts;
+        let Parts { tls, all_handshakes, target, policy, metrics, log } = parts;
         let (parent, domains) = match &config.role {
             Role::Child { parent, domains } => (Some(parent.clone()), domains.clone()),
             Role::Parent { .. } => (None, Vec::new()),
@@ -116,6 +127,8 @@ impl VirtualService {
             domains,
             mode: config.mode,
             tls: tls_side(tls, config),
+            handshakes: Handshakes::new(config, &all_handshakes),
+            tunnel_idle: config.tunnel_idle,
             target,
             policy,
             trusted_proxies: config.trusted_proxies.clone().into(),
@@ -157,6 +170,11 @@ impl VirtualService {
         let is_proxy = self.mode == Mode::Http
             && self.trusted_proxies.iter().any(|network| network.contains(&address));
         policy.admits_connection(address, is_proxy)
+    }
+
+    /// How long a WebSocket or a stream may be silent.
+    pub fn tunnel_idle(&self, settings: &Settings) -> Duration {
+        self.tunnel_idle.unwrap_or(settings.timeouts.tunnel_idle)
     }
 
     /// The mode, as the configuration writes it.

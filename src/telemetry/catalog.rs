@@ -75,7 +75,7 @@ families! {
     ConnectionsActive = "portcullis_connections_active" Gauge ["virtual_service"]
         "TLS connections of a virtual service that are open.";
     ConnectionsRefused = "portcullis_connections_refused_total" Counter ["virtual_service", "reason"]
-        "Connections that the policy of a virtual service closed before their handshake, by reason.";
+        "Connections that a virtual service did not want, closed before their handshake by its policy or a limit, by reason.";
     Handshakes = "portcullis_tls_handshakes_total" Counter ["virtual_service", "version", "key_type", "resumed", "pfs"]
         "Finished TLS handshakes, by version, key type of the certificate, resumption and forward secrecy.";
     Ciphers = "portcullis_tls_cipher_total" Counter ["virtual_service", "cipher"]

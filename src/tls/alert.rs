@@ -50,12 +50,12 @@ impl Alert {
     }
 }
 
-/// Writes a last record and closes; see [`close`].
+/// Writes a last record and closes; see [`close`]. A client that takes nothing is not waited for.
 pub async fn deliver<IO>(io: &mut IO, record: &[u8]) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    io.write_all(record).await?;
+    tokio::time::timeout(MAX_LINGER, io.write_all(record)).await??;
     close(io).await
 }
 
@@ -65,7 +65,7 @@ pub async fn close<IO>(io: &mut IO) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    io.shutdown().await?;
+    tokio::time::timeout(MAX_LINGER, io.shutdown()).await??;
     let drain = async {
         let mut rest = [0; 512];
         let mut total = 0;
@@ -111,6 +111,19 @@ mod tests {
                 alert.name().replace('_', "").replace('s', "z")
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_is_not_waited_for() {
+        let (mut server, _client) = tokio::io::duplex(3);
+        let record = Alert::UnrecognizedName.record();
+        let delivered = deliver(&mut server, &record).await;
+        assert_eq!(delivered.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // It reads, but neither closes nor says anything.
+        let (mut server, _client) = tokio::io::duplex(100);
+        let began = tokio::time::Instant::now();
+        deliver(&mut server, &record).await.unwrap();
+        assert_eq!(began.elapsed(), MAX_LINGER);
     }
 
     #[tokio::test]

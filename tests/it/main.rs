@@ -6,6 +6,7 @@
 mod bad_input;
 mod certificate_choice;
 mod client_identity;
+mod edge;
 mod endpoints;
 mod hardening;
 mod http;

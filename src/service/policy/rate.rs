@@ -30,7 +30,7 @@ pub struct Over(pub Duration);
 
 /// How fast, and how many at once, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+pub(in crate::service) struct Rate {
     /// From one to the next in a steady stream.
     interval: u64,
     /// How far ahead of the clock a stream may be: `burst - 1` intervals.
@@ -117,13 +117,15 @@ impl Over {
 
 impl Rate {
     /// Rounded to nanoseconds in favour of the client.
-    fn new(amount: u32, period: Duration, burst: u32) -> Self {
+    pub(in crate::service) fn new(amount: u32, period: Duration, burst: u32) -> Self {
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         let interval = (period / u64::from(amount.max(1))).max(1);
         Self { interval, ahead: interval.saturating_mul(u64::from(burst.max(1) - 1)) }
     }
 
-    fn take(self, arrival: &AtomicU64, now: u64) -> Result<(), Over> {
+    /// Counts one more, unless that is over the limit. `arrival` is when a steady stream of what was
+    /// counted would have arrived in full; 0: nothing was.
+    pub(in crate::service) fn take(self, arrival: &AtomicU64, now: u64) -> Result<(), Over> {
         let mut known = arrival.load(Ordering::Relaxed);
         loop {
             let due = known.max(now);

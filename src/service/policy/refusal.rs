@@ -14,6 +14,12 @@ pub enum Denial {
     /// `rate_limits` of connections.
     #[error("too many connections")]
     ConnectionRate,
+    /// `handshakes`, of the service or the process.
+    #[error("too many handshakes are under way")]
+    HandshakeLimit,
+    /// `handshakes_per_second`, of the service or the process.
+    #[error("too many handshakes in this second")]
+    HandshakeRate,
 }
 
 /// A request that is answered here with an error.
@@ -39,6 +45,8 @@ impl Denial {
         match self {
             Self::Address => "address_denied",
             Self::ConnectionRate => "connection_rate_limited",
+            Self::HandshakeLimit => "handshake_limit",
+            Self::HandshakeRate => "handshake_rate",
         }
     }
 }
