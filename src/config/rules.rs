@@ -153,8 +153,8 @@ fn read(value: &Value<'_>, pools: &mut Vec<Located<PoolName>>) -> Option<Rule> {
 }
 
 fn matches(table: &Table<'_>) -> Option<Match> {
-    let path = table.field("path", http_words::path);
-    let prefix = table.field("path_prefix", http_words::path);
+    let path = table.field("path", compared_path);
+    let prefix = table.field("path_prefix", compared_path);
     if let (Some(path), Some(prefix)) = (path.place(), prefix.place()) {
         let complaint =
             Complaint::error(prefix.clone(), "`path` and `path_prefix` exclude each other")
@@ -176,6 +176,16 @@ fn matches(table: &Table<'_>) -> Option<Match> {
         headers: headers.unless_bad()?.unwrap_or_default(),
         clients: networks::plain(&clients.unless_bad()?.unwrap_or_default()),
     })
+}
+
+fn compared_path(value: &Value<'_>) -> Option<String> {
+    let path = http_words::path(value)?;
+    let Some(at) = path.find(';').or_else(|| path.to_ascii_lowercase().find("%3b")) else {
+        return Some(path);
+    };
+    let help = format!("write \"{}\"", &path[..at]);
+    value.complain("paths are compared without their parameters", "", Some(help));
+    None
 }
 
 fn methods(value: &Value<'_>) -> Option<Vec<String>> {
@@ -341,5 +351,13 @@ mod tests {
     fn what_a_broken_rule_matches_is_not_guessed() {
         let told = refuses("[{ path = 'a' }, { path = '/b' }]", RawRules::read);
         assert!(!told.contains("never applies"), "{told}");
+    }
+
+    #[test]
+    fn a_path_has_no_parameters() {
+        for path in ["/a;v=1", "/a%3Bv"] {
+            let told = refuses(&format!("[{{ path = '{path}', status = 404 }}]"), RawRules::read);
+            assert!(told.contains("write \"/a\""), "{told}");
+        }
     }
 }

@@ -147,7 +147,7 @@ mod tests {
             ("/api", Some("/"), "/api/x", "/x"),
             ("/", Some("/v2"), "/x", "/v2/x"),
             // Spelled in another way than the rule, and as long as it in segments.
-            ("/a;b", Some("/v2"), "/a%3Bb/c", "/v2/c"),
+            ("/a@b", Some("/v2"), "/a%40b/c", "/v2/c"),
         ] {
             assert_eq!(rewritten(prefix, with, path), expected, "{prefix} {with:?} {path}");
         }
