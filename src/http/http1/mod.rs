@@ -4,6 +4,10 @@
 //! each request. Here one timer serves the request head, the idle limit, a client that does not read,
 //! and the moment at which an idle connection gives its buffers back.
 
+pub mod decoder;
+pub mod head;
+pub mod line;
+
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
