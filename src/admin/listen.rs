@@ -17,6 +17,10 @@ use std::process;
 use std::task::Context;
 use std::task::Poll;
 
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket as Socket2;
+use socket2::Type;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -24,6 +28,7 @@ use tokio::io::ReadBuf;
 
 use crate::admin::guard::Guard;
 use crate::config::admin::AdminListen;
+use crate::runtime::inherited::Inherited;
 
 /// A socket that is open and not yet served. Dropping it closes it and removes its file.
 #[derive(Debug)]
@@ -57,6 +62,18 @@ impl AdminListener {
                     .map_err(|source| AdminError::Bind { address: in_words(path), source })
             }
         }
+    }
+
+    /// The socket that the service manager passed for this address, if it did. A socket file then is its own:
+    /// it made it, with the mode that it was told, and removes it.
+    pub fn passed(listen: &AdminListen, inherited: &mut Inherited) -> Option<Self> {
+        Some(Self(match listen {
+            AdminListen::Tcp(address) => Socket::Tcp(inherited.tcp(*address)?, *address),
+            AdminListen::Unix(path) => {
+                let file = SocketFile { path: path.clone(), inode: None };
+                Socket::Unix(inherited.unix(path)?, file)
+            }
+        }))
     }
 
     /// The address that it has: `IP:PORT`, the port never 0, or `unix:PATH`.
@@ -184,12 +201,13 @@ impl AdminError {
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    inode: u64,
+    /// `None`: it is not this process that removes it.
+    inode: Option<u64>,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| Some(found.ino()) == self.inode) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -204,21 +222,24 @@ fn check_free(path: &Path) -> Result<(), AdminError> {
     }
 }
 
-/// Made beside its place and moved there: nobody can connect before its mode is right, and the
-/// socket file of a dead process is replaced in one step.
+/// Nobody can connect before it listens, and by then its mode is right, whatever the umask made of it. Made
+/// beside its place and moved there, it replaces the socket file of a dead process in one step.
 fn bind_file(path: &Path) -> io::Result<AdminListener> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", process::id()));
     let beside = PathBuf::from(beside);
     let _ = fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside)?;
+    let socket = Socket2::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(&beside)?)?;
     let moved = fs::set_permissions(&beside, Permissions::from_mode(0o600))
-        .and_then(|()| listener.set_nonblocking(true))
+        .and_then(|()| socket.listen(BACKLOG))
+        .and_then(|()| socket.set_nonblocking(true))
         .and_then(|()| fs::symlink_metadata(&beside))
         .and_then(|found| fs::rename(&beside, path).map(|()| found.ino()));
     match moved {
         Ok(inode) => {
-            Ok(AdminListener(Socket::Unix(listener, SocketFile { path: path.to_owned(), inode })))
+            let file = SocketFile { path: path.to_owned(), inode: Some(inode) };
+            Ok(AdminListener(Socket::Unix(socket.into(), file)))
         }
         Err(error) => {
             let _ = fs::remove_file(&beside);
@@ -226,6 +247,9 @@ fn bind_file(path: &Path) -> io::Result<AdminListener> {
         }
     }
 }
+
+/// More than may be served at a time.
+const BACKLOG: i32 = 128;
 
 fn in_words(path: &Path) -> String {
     format!("unix:{}", path.display())

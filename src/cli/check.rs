@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::cli::ConfigFile;
 use crate::cli::INVALID_CONFIGURATION;
 use crate::config::Config;
+use crate::runtime::identity;
 use crate::runtime::start;
 use crate::runtime::start::StartError;
 
@@ -31,6 +32,10 @@ impl Check {
             }
         };
         eprint!("{}", loaded.warnings.render(color));
+        if let Err(error) = identity::account(&loaded.config.process) {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(INVALID_CONFIGURATION));
+        }
         let services = loaded.config.virtual_services.len();
         let certificates = loaded.config.certificates.len();
         if self.deep {

@@ -5,6 +5,7 @@ use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -18,6 +19,7 @@ use crate::names::CertificateName;
 use crate::runtime::commit;
 use crate::runtime::handle::Handle;
 use crate::runtime::handle::ReloadRequest;
+use crate::runtime::notify;
 use crate::runtime::refresh;
 use crate::runtime::refresh::Patience;
 use crate::runtime::reload::State;
@@ -68,6 +70,7 @@ impl Control {
         poll.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let mut pending = Pending::default();
         self.handle.enter(Phase::Serving);
+        notify::tell(notify::State::Ready);
         tracing::info!("ready");
         loop {
             let retry = self.next_retry();
@@ -94,10 +97,12 @@ impl Control {
 
     /// Reloads whatever the files say, asked for by a signal or the admin.
     async fn reload(&mut self) -> ReloadReport {
+        notify::tell(notify::State::Reloading);
         let report = self.blocking(State::reload).await;
         report.log();
         self.follow();
         self.publish(Some(&report));
+        notify::tell(notify::State::Ready);
         report
     }
 
@@ -205,6 +210,7 @@ impl Control {
     /// No new connections; those that are open finish what they do, within the time they have.
     async fn drain(mut self, signals: &mut Signals) -> Ended {
         self.handle.enter(Phase::Draining);
+        notify::tell(notify::State::Stopping);
         let limit = self.config().timeouts.drain;
         tracing::info!(seconds = limit.as_secs_f64(), "draining");
         let mut state = self.state.take().expect("nothing is in progress any more");
@@ -283,6 +289,9 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+    /// Never waited for: that it is here keeps the signal from ending the process. A log file at the limit of
+    /// sizes (RLIMIT_FSIZE) is a failed write, as a full disk is.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -293,6 +302,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            _file_size: signal(SignalKind::from_raw(process::Signal::XFSZ.as_raw()))?,
         })
     }
 

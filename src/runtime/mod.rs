@@ -3,6 +3,7 @@
 //! Must not know HTTP: a connection is handed to `http` when its handshake is done.
 
 pub mod accept;
+pub mod accounts;
 pub mod commit;
 pub mod connection;
 pub mod control;
@@ -12,6 +13,9 @@ pub mod fault;
 pub mod handle;
 pub mod handshake_failure;
 pub mod hardening;
+pub mod identity;
+pub mod inherited;
+pub mod notify;
 pub mod panics;
 pub mod plan;
 pub mod prefixed;

@@ -237,6 +237,10 @@ fn next_start(running: &Config, wanted: &Config) -> Vec<&'static str> {
     if running.tickets != wanted.tickets {
         keys.push("tickets");
     }
+    if running.process.user != wanted.process.user || running.process.group != wanted.process.group
+    {
+        keys.push("process.user and process.group");
+    }
     if running.watch != wanted.watch {
         keys.push("watch");
     }

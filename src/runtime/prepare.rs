@@ -25,6 +25,7 @@ use crate::runtime::refresh::Stamps;
 use crate::runtime::running::Process;
 use crate::runtime::running::Running;
 use crate::runtime::running::RunningPool;
+use crate::runtime::socket::BindError;
 use crate::runtime::socket::Bound;
 use crate::runtime::sources::Content;
 use crate::runtime::sources::content;
@@ -323,7 +324,13 @@ impl Preparation<'_> {
         }
         for socket in &plan.sockets.added {
             let shared = self.running.sockets.keys().any(|open| open.address == socket.address);
-            match Bound::bind(socket.address, self.process.workers.len(), shared) {
+            let workers = self.process.workers.len();
+            let made = match self.process.passed(socket.address) {
+                Some(listener) => Bound::passed(listener, workers)
+                    .map_err(|source| BindError { address: socket.address, source }),
+                None => Bound::bind(socket.address, workers, shared),
+            };
+            match made {
                 Ok(sockets) => bound.push((socket.clone(), sockets)),
                 Err(error) => self.faults.push(Fault::Bind(error)),
             }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
@@ -10,10 +13,12 @@ use tokio::sync::Semaphore;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::names::CertificateName;
+use crate::names::ListenAddr;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
 use crate::runtime::error_pages::ErrorPages;
+use crate::runtime::inherited::Inherited;
 use crate::runtime::plan::Socket;
 use crate::runtime::sources::Content;
 use crate::runtime::worker::Worker;
@@ -51,6 +56,15 @@ pub struct Process {
     pub max_connections: u32,
     /// The data plane.
     pub workers: Vec<Worker>,
+    /// Sockets that the service manager passed, until the first configuration is in force.
+    pub inherited: Mutex<Inherited>,
+}
+
+impl Process {
+    /// The socket that the service manager passed for an address.
+    pub fn passed(&self, address: ListenAddr) -> Option<TcpListener> {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner).tcp(address.0)
+    }
 }
 
 /// Everything that a reload may keep, replace, add or remove.

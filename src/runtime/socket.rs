@@ -25,6 +25,17 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Takes a socket that is bound already. Its queue is one, and all workers accept from it.
+    pub fn passed(listener: TcpListener, workers: usize) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let mut per_worker = Vec::with_capacity(workers);
+        for _ in 1..workers {
+            per_worker.push(listener.try_clone()?);
+        }
+        per_worker.push(listener);
+        Ok(Self { address, per_worker })
+    }
+
     /// Binds an address `workers` times. `shared` says that this process listens there already
     /// (the address moves from one parent to another).
     pub fn bind(address: ListenAddr, workers: usize, shared: bool) -> Result<Self, BindError> {
@@ -46,8 +57,10 @@ impl Bound {
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}{}", hint(.source))]
 pub struct BindError {
-    address: ListenAddr,
-    source: io::Error,
+    /// As configured.
+    pub address: ListenAddr,
+    /// What the system says.
+    pub source: io::Error,
 }
 
 fn hint(source: &io::Error) -> &'static str {

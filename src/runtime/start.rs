@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
@@ -16,6 +18,7 @@ use crate::config::Config;
 use crate::runtime::control::Control;
 use crate::runtime::fault::Fault;
 use crate::runtime::handle::Handle;
+use crate::runtime::inherited::Inherited;
 use crate::runtime::panics;
 use crate::runtime::prepare::Tolerance;
 use crate::runtime::reload::State;
@@ -58,11 +61,12 @@ pub enum StartError {
 }
 
 /// Starts workers and puts the first configuration in force. Everything listens when this returns.
-pub fn start(path: &Path, config: Config) -> Result<Control, StartError> {
-    let process = process(&config)?;
+pub fn start(path: &Path, config: Config, inherited: Inherited) -> Result<Control, StartError> {
+    let process = process(&config, inherited)?;
     process_metrics::collect(&process.recorder, config.workers);
     let mut state = State::new(path.to_owned(), process);
     state.first(&Arc::new(config), Tolerance::EmptySlots).map_err(StartError::Faults)?;
+    state.process.inherited.get_mut().unwrap_or_else(PoisonError::into_inner).close_rest();
     let (sender, reloads) = mpsc::channel(REQUESTS);
     let handle = Handle::new(sender, &state);
     Ok(Control::new(Box::new(state), reloads, handle))
@@ -82,13 +86,14 @@ pub fn rehearse(config: Config) -> Result<State, StartError> {
         connections: Arc::new(Semaphore::new(1)),
         max_connections: 1,
         workers: Vec::new(),
+        inherited: Mutex::default(),
     };
     let mut state = State::new(PathBuf::new(), process);
     state.first(&Arc::new(config), Tolerance::Nothing).map_err(StartError::Faults)?;
     Ok(state)
 }
 
-fn process(config: &Config) -> Result<Process, StartError> {
+fn process(config: &Config, inherited: Inherited) -> Result<Process, StartError> {
     let descriptors = raise_descriptor_limit();
     let recorder = Recorder::new(&config.metrics);
     panics::watch(&recorder);
@@ -106,6 +111,7 @@ fn process(config: &Config) -> Result<Process, StartError> {
         recorder,
         log,
         tickets,
+        inherited: Mutex::new(inherited),
     })
 }
 

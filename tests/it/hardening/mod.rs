@@ -1,6 +1,10 @@
 //! What protects the process and its keys on its own machine.
 
+mod activation;
+mod admin;
+mod identity;
 mod keys;
+mod units;
 
 use std::fs;
 

@@ -66,12 +66,22 @@ pub(crate) fn installed(tool: &str) -> bool {
     let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let found = std::env::split_paths(&path).chain(usual).any(|place| place.join(tool).is_file());
     if !found {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not `eprintln!`: the test harness swallows that of a test that passes.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {test}: {tool} is not installed (tests/run does that)"
-        );
+        skipped(&format!("{tool} is not installed (tests/run does that)"));
     }
     found
+}
+
+/// Whether root runs the tests. Where it does not, says so.
+pub(crate) fn as_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skipped("only root can do this");
+    }
+    root
+}
+
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not `eprintln!`: the test harness swallows that of a test that passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }

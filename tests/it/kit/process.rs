@@ -26,8 +26,13 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it and begins to read what it prints.
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// As [`start`](Self::start), with something else than nothing as its standard input.
+    pub(crate) fn start_reading(mut command: Command, stdin: Stdio) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stdout = Lines::of(child.stdout.take().expect("a pipe"));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::process::Stdio;
 
 use hyper::Method;
 use rustix::process::Signal;
@@ -44,9 +45,20 @@ impl Proxy {
         Self::launch(command, site).await
     }
 
-    async fn launch(mut command: Command, site: &Site) -> Self {
+    /// As [`start`](Self::start), by a command that the arguments are added to, with this standard input.
+    pub(crate) async fn start_by(by: (Command, Stdio), site: &Site, toml: &str) -> Self {
+        site.configure(toml);
+        Self::run_by(by, site).await
+    }
+
+    async fn launch(command: Command, site: &Site) -> Self {
+        Self::run_by((command, Stdio::null()), site).await
+    }
+
+    /// As [`run`](Self::run), by a command that the arguments are added to, with this standard input.
+    pub(crate) async fn run_by((mut command, stdin): (Command, Stdio), site: &Site) -> Self {
         command.arg("run").arg("--config").arg(site.config()).current_dir(site.path("."));
-        let mut proxy = Self { process: Process::start(command) };
+        let mut proxy = Self { process: Process::start_reading(command, stdin) };
         eventually("a proxy that is ready", async || {
             if let Some(code) = proxy.process.exited() {
                 panic!("exit code {code}:\n{}", proxy.process.stderr().join("\n"));

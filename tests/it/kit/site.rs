@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -100,6 +101,21 @@ impl Site {
             }
         }
         text
+    }
+
+    /// Makes all that is there a user's and a group's.
+    pub(crate) fn give_to(&self, uid: u32, gid: u32) {
+        let mut directories = vec![self.path(".")];
+        while let Some(directory) = directories.pop() {
+            chown(&directory, Some(uid), Some(gid)).expect("root may");
+            for entry in fs::read_dir(directory).expect("our directory").flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    directories.push(entry.path());
+                } else {
+                    chown(entry.path(), Some(uid), Some(gid)).expect("root may");
+                }
+            }
+        }
     }
 
     /// Where the configuration is.
