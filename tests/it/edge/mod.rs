@@ -1,7 +1,10 @@
 //! The side that the internet sees: floods, crowds and clients that take their time, one service's
 //! beside the others'.
 
+mod deadlines;
 mod handshakes;
+
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -22,6 +25,29 @@ async fn first_byte(tcp: &mut TcpStream) -> Option<u8> {
     let mut first = [0];
     let read = within("an answer or the end", tcp.read(&mut first)).await;
     (read.expect("no reset") == 1).then_some(first[0])
+}
+
+/// Says this, a byte at a time and slowly, and what is told to it meanwhile; until the proxy has had
+/// enough.
+async fn drip(mut tcp: TcpStream, bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    tcp.set_nodelay(true).unwrap();
+    let (mut reads, mut writes) = tcp.split();
+    let dripping = async {
+        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        for byte in bytes {
+            beat.tick().await;
+            if writes.write_all(&[byte]).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    let mut answer = Vec::new();
+    let both = async {
+        tokio::select! { _ = reads.read_to_end(&mut answer) => {}, () = dripping => {} }
+    };
+    within("the end of a slow client", both).await;
+    answer
 }
 
 async fn refused_at(street: &TwoSites, service: &str, reason: &str, times: f64) {

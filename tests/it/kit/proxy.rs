@@ -1,5 +1,6 @@
 //! The proxy as a process of its own: started, asked, signalled and stopped as an operator does.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::process::Stdio;
@@ -133,6 +134,25 @@ impl Proxy {
     /// Waits for the end of the process.
     pub(crate) async fn exit_code(&mut self) -> i32 {
         self.process.exit_code().await
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("our own child").count()
+    }
+
+    /// Waits until no more of them are open.
+    pub(crate) async fn descriptors_become(&self, most: usize) {
+        let what = format!("{most} descriptors or fewer");
+        eventually(&what, async || (self.descriptors() <= most).then_some(())).await;
+    }
+
+    /// The memory that it occupies, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("our child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1024
     }
 
     /// Whether the process is still there.

@@ -146,8 +146,49 @@ async fn silence_in_both_directions_ends_a_stream() {
     let mut far = street.bytes.accept().await;
     drop(ends(&mut near).await);
     drop(ends(&mut far).await);
-    let labels = [("virtual_service", "bytes"), ("reason", "tunnel_idle")];
+    failed(&street, "tunnel_idle").await;
+}
+
+/// SPEC PX-5: a service's own patience goes before everybody's.
+#[tokio::test]
+async fn a_service_says_how_long_its_streams_may_be_silent() {
+    let street = Street::start().await;
+    let config = street.site.read("portcullis.toml");
+    let edited = config.replace("mode = \"tcp\"", "mode = \"tcp\"\ntunnel_idle = \"100ms\"");
+    street.site.replace("portcullis.toml", edited);
+    street.proxy.reload().await;
+    let mut near = street.proxy.client("bytes.test").handshake().await.unwrap().stream;
+    let mut far = street.bytes.accept().await;
+    drop(ends(&mut near).await);
+    drop(ends(&mut far).await);
+    failed(&street, "tunnel_idle").await;
+}
+
+/// SPEC PX-5: what it says itself keeps no stream open for a client that does not listen.
+#[tokio::test]
+async fn a_client_that_takes_nothing_ends_its_stream() {
+    let street =
+        Street::with("[timeouts]\nresponse_write = \"300ms\"\ntunnel_idle = \"1h\"\n").await;
+    let near = street.proxy.client("bytes.test").handshake().await.unwrap().stream;
+    let (mut hears, mut speaks) = street.bytes.accept().await.into_split();
+    let (_deaf, mut says) = tokio::io::split(near);
+    let talking = async {
+        let mut words = tokio::time::interval(Duration::from_millis(50));
+        while says.write_all(b"x").await.is_ok() && says.flush().await.is_ok() {
+            words.tick().await;
+        }
+    };
+    let flood = async { while speaks.write_all(&[0; 1 << 16]).await.is_ok() {} };
+    let hearing = async { while hears.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {} };
+    within("the end of the stream", async { tokio::join!(talking, flood, hearing) }).await;
+    failed(&street, "client_write_timeout").await;
+}
+
+async fn failed(street: &Street, reason: &str) {
+    let labels = [("virtual_service", "bytes"), ("reason", reason)];
     street.proxy.metric_becomes("portcullis_stream_failures_total", &labels, 1.0).await;
+    let is_it = |line: &serde_json::Value| line["error.type"] == reason;
+    crate::kit::proxy::log_line(&street.site, "the stream", is_it).await;
 }
 
 /// An idle stream has two sockets, and no pipe.
@@ -155,7 +196,7 @@ async fn silence_in_both_directions_ends_a_stream() {
 async fn an_idle_stream_holds_no_pipes() {
     let street = Street::start().await;
     let hello = street.proxy.client("through.test").hello();
-    let before = street.descriptors();
+    let before = street.proxy.descriptors();
     let mut streams = Vec::new();
     for _ in 0..40 {
         let address = street.proxy.address("edge");
@@ -169,15 +210,9 @@ async fn an_idle_stream_holds_no_pipes() {
         within("bulk", async { tokio::join!(writing, reading) }).await;
         streams.push((near, far));
     }
-    let idle = street.descriptors() - before;
+    let idle = street.proxy.descriptors() - before;
     // Two sockets each; what the two workers keep to spare are a pipe or two.
     assert!((80..=100).contains(&idle), "{idle} descriptors for {} streams", streams.len());
-}
-
-impl Street {
-    fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.proxy.pid())).unwrap().count()
-    }
 }
 
 /// SPEC OPS-2: what has not ended by then is cut, and says so.
