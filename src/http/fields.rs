@@ -1,6 +1,7 @@
 //! Header fields on their way through: what concerns one connection only stays behind, and what the
 //! proxy knows better than the client is set. The map is edited in place, never rebuilt.
 
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -24,6 +25,7 @@ pub fn prepare_request(
     said: Option<&Forwarding>,
     host: HeaderValue,
 ) {
+    join_cookies(fields);
     let wants_trailers = fields.contains_key(header::TE) && accepts_trailers(fields);
     remove_hop_by_hop(fields);
     if wants_trailers {
@@ -39,12 +41,8 @@ pub fn prepare_request(
     forwarding::tell(fields, client, service, said, host);
 }
 
-/// Prepares a response's fields for the client. The length of a body that was sent in chunks is
-/// known by its chunks alone (RFC 9112, section 6.3).
+/// Prepares a response's fields for the client.
 pub fn prepare_response(fields: &mut HeaderMap) {
-    if fields.contains_key(header::TRANSFER_ENCODING) {
-        fields.remove(header::CONTENT_LENGTH);
-    }
     remove_hop_by_hop(fields);
 }
 
@@ -68,8 +66,10 @@ fn begins_alike(name: &str, ours: &str) -> bool {
 
 /// RFC 9110, section 7.6.1.
 fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    if let Some(connection) = fields.remove(header::CONNECTION) {
-        remove_named(fields, &connection);
+    if let header::Entry::Occupied(connection) = fields.entry(header::CONNECTION) {
+        let (_, values) = connection.remove_entry_mult();
+        let values: Vec<_> = values.collect();
+        values.iter().for_each(|value| remove_named(fields, value));
     }
     for name in
         [header::TE, header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION]
@@ -79,16 +79,36 @@ fn remove_hop_by_hop(fields: &mut HeaderMap) {
 }
 
 /// Removes the fields that a Connection field names, except those that say where a message goes and
-/// where it ends.
+/// where it ends. What the proxy knows better is set afterwards, whatever was named.
 fn remove_named(fields: &mut HeaderMap, connection: &HeaderValue) {
-    let Ok(names) = connection.to_str() else { return };
-    if names.eq_ignore_ascii_case("keep-alive") || names.eq_ignore_ascii_case("close") {
+    let names = connection.as_bytes();
+    if names.eq_ignore_ascii_case(b"keep-alive") || names.eq_ignore_ascii_case(b"close") {
         return;
     }
-    for name in names.split(',').map(str::trim) {
-        if !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("content-length") {
-            fields.remove(name);
+    for name in names.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        match HeaderName::from_bytes(name) {
+            Ok(header::HOST | header::CONTENT_LENGTH) | Err(_) => {}
+            Ok(name) => drop(fields.remove(name)),
         }
+    }
+}
+
+/// HTTP/2 clients may send a cookie in crumbs; HTTP/1.1 knows one field, and so do rules (RFC 9113,
+/// section 8.2.3).
+fn join_cookies(fields: &mut HeaderMap) {
+    let cookies = fields.get_all(header::COOKIE);
+    if cookies.iter().nth(1).is_none() {
+        return;
+    }
+    let mut joined = BytesMut::new();
+    for crumb in &cookies {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
+        fields.insert(header::COOKIE, joined);
     }
 }
 
@@ -111,3 +131,72 @@ const OURS: [&str; 6] = [
     "x-real-ip",
     "x-request-id",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn names(fields: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_connection_field_is_read_to_its_end() {
+        let mut fields = map(&[
+            ("connection", "close"),
+            ("connection", ",X-One , x-two,, bad name,"),
+            ("Connection", "x-three"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("x-four", "4"),
+            ("upgrade", "h2c"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("te", "gzip"),
+        ]);
+        let odd = HeaderValue::from_bytes(b"x-four, \xff").expect("a value");
+        fields.append("connection", odd);
+        remove_hop_by_hop(&mut fields);
+        assert!(fields.is_empty(), "{fields:?}");
+    }
+
+    #[test]
+    fn what_says_where_a_message_goes_and_ends_cannot_be_named_away() {
+        let mut fields = map(&[
+            ("connection", "Host, content-length, connection, :authority"),
+            ("host", "a"),
+            ("content-length", "5"),
+        ]);
+        remove_hop_by_hop(&mut fields);
+        assert_eq!(names(&fields), ["content-length", "host"]);
+    }
+
+    #[test]
+    fn cookie_crumbs_are_one_cookie() {
+        let mut fields = map(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c")]);
+        join_cookies(&mut fields);
+        assert_eq!(fields.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c"]);
+    }
+
+    #[test]
+    fn names_that_cgi_takes_for_ours_are_known() {
+        for name in ["x_forwarded_for", "x-forwarded_host", "x_real-ip", "x_client_cert_verify"] {
+            assert!(is_look_alike(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["x-forwarded-for", "x_other", "x-real-ip", "x_forwarded"] {
+            assert!(!is_look_alike(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

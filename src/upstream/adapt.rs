@@ -3,7 +3,6 @@
 //! Both functions may be applied to a request that the other one has been applied to: a retry may
 //! meet an endpoint of the other kind.
 
-use bytes::BytesMut;
 use http::HeaderValue;
 use http::Request;
 use http::Uri;
@@ -17,7 +16,7 @@ use http_body::Body;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 
-/// Origin form with a Host field, one cookie field, and chunks where the length is unknown.
+/// Origin form with a Host field, and chunks where the length is unknown.
 pub fn for_http1(request: &mut Request<RequestBody>) {
     *request.version_mut() = Version::HTTP_11;
     if let Some(authority) = request.uri().authority() {
@@ -28,7 +27,6 @@ pub fn for_http1(request: &mut Request<RequestBody>) {
             request.headers_mut().insert(header::HOST, host);
         }
     }
-    join_cookies(request);
     // Said explicitly: hyper would send a GET of unknown length without its body.
     let is_streamed = !request.body().is_empty() && request.body().size_hint().exact().is_none();
     if is_streamed && !request.headers().contains_key(header::CONTENT_LENGTH) {
@@ -60,24 +58,6 @@ pub fn for_http2(request: &mut Request<RequestBody>) -> Result<(), UpstreamError
     }
 }
 
-/// HTTP/2 clients may send a cookie in crumbs; HTTP/1.1 knows one field (RFC 9113, section 8.2.3).
-fn join_cookies(request: &mut Request<RequestBody>) {
-    let cookies = request.headers().get_all(header::COOKIE);
-    if cookies.iter().nth(1).is_none() {
-        return;
-    }
-    let mut joined = BytesMut::new();
-    for crumb in &cookies {
-        if !joined.is_empty() {
-            joined.extend_from_slice(b"; ");
-        }
-        joined.extend_from_slice(crumb.as_bytes());
-    }
-    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
-        request.headers_mut().insert(header::COOKIE, joined);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,15 +78,5 @@ mod tests {
         for_http1(&mut request);
         assert_eq!(request.uri().to_string(), "/path?query");
         assert_eq!(request.headers()[header::HOST], "a.example.com:8443");
-    }
-
-    #[test]
-    fn cookie_crumbs_are_joined_for_http1() {
-        let mut request = request("/");
-        request.headers_mut().append(header::COOKIE, HeaderValue::from_static("a=1"));
-        request.headers_mut().append(header::COOKIE, HeaderValue::from_static("b=2"));
-        for_http1(&mut request);
-        assert_eq!(request.headers().get_all(header::COOKIE).iter().count(), 1);
-        assert_eq!(request.headers()[header::COOKIE], "a=1; b=2");
     }
 }

@@ -22,6 +22,7 @@ use crate::upstream::client_body::ClientBody;
 use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
 use crate::upstream::patience::Patience;
+use crate::upstream::trailers;
 use crate::upstream::tunnel::Switch;
 
 /// The body of a request on its way to an endpoint.
@@ -143,7 +144,7 @@ impl Body for RequestBody {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Streamed { incoming, progress, most } => {
-                let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                let polled = Pin::new(&mut *incoming).poll_frame(cx).map_ok(without_misplaced);
                 progress.starved.store(polled.is_pending(), Ordering::Relaxed);
                 match &polled {
                     Poll::Ready(Some(Ok(frame))) => progress.count(frame, incoming),
@@ -226,7 +227,7 @@ impl Body for UpstreamBody {
         let frame = match frame {
             // hyper takes a stream that its endpoint cancels for one that has ended.
             None if self.is_cancelled() => Some(Err(BodyError::Cancelled)),
-            Some(frame) => Some(frame.map_err(BodyError::Connection)),
+            Some(frame) => Some(frame.map(without_misplaced).map_err(BodyError::Connection)),
             None => None,
         };
         match &frame {
@@ -252,6 +253,14 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// Trailers are cleaned on their way through, in both directions.
+fn without_misplaced(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        trailers::clean(trailers);
+    }
+    frame
 }
 
 impl fmt::Debug for UpstreamBody {

@@ -43,6 +43,9 @@ pub enum UpstreamError {
     /// A status that HTTP does not know: 600 and above.
     #[error("the response has the status {0}, which is none")]
     InvalidStatus(u16),
+    /// The response has a length and a transfer coding.
+    #[error("the response has both a length and a transfer coding")]
+    LengthAndCoding,
     /// The pool has no endpoint that was not tried.
     #[error("the pool has no endpoint")]
     NoEndpoint,
@@ -61,6 +64,12 @@ pub enum UpstreamError {
     /// The endpoint's name does not resolve.
     #[error("cannot resolve the endpoint's name: {0}")]
     Resolve(#[source] io::Error),
+    /// The response has a transfer coding other than `chunked`, or one over HTTP/1.0.
+    #[error("the response has a transfer coding that nobody asked for")]
+    ResponseCoding,
+    /// The response has several lengths, or one that is no number.
+    #[error("the response's length is not one number")]
+    ResponseLength,
     /// The TLS handshake failed; the endpoint's certificate may not verify.
     #[error("TLS with the endpoint failed: {0}")]
     Tls(#[source] io::Error),
@@ -127,7 +136,11 @@ impl UpstreamError {
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
-            Self::InvalidResponse(_) | Self::InvalidStatus(_) => "invalid_response",
+            Self::InvalidResponse(error) if error.is_parse_too_large() => "response_head_too_large",
+            Self::InvalidResponse(error) if error.is_parse_status() => "invalid_status",
+            Self::InvalidResponse(_) => "invalid_response",
+            Self::InvalidStatus(_) => "invalid_status",
+            Self::LengthAndCoding => "length_and_coding",
             Self::AllDown(_) | Self::NoEndpoint => "no_endpoint",
             Self::InterimFlood => "interim_flood",
             Self::BadSwitch => "bad_switch",
@@ -136,6 +149,8 @@ impl UpstreamError {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout(_) => "queue_timeout",
             Self::Resolve(_) => "resolve_failed",
+            Self::ResponseCoding => "bad_response_coding",
+            Self::ResponseLength => "bad_response_length",
             Self::Tls(_) => "upstream_tls_failed",
             Self::TlsName => "upstream_tls_name",
             Self::UnaskedSwitch => "unasked_switch",
@@ -157,9 +172,12 @@ impl UpstreamError {
             | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::InvalidStatus(_)
+            | Self::LengthAndCoding
             | Self::NoWebSocket
             | Self::Protocol(_)
             | Self::Resolve(_)
+            | Self::ResponseCoding
+            | Self::ResponseLength
             | Self::Tls(_)
             | Self::TlsName
             | Self::UnaskedSwitch => StatusCode::BAD_GATEWAY,
@@ -197,8 +215,11 @@ impl UpstreamError {
             | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::InvalidStatus(_)
+            | Self::LengthAndCoding
             | Self::Protocol(_)
             | Self::Resolve(_)
+            | Self::ResponseCoding
+            | Self::ResponseLength
             | Self::Tls(_)
             | Self::UnaskedSwitch => Side::Upstream,
         }
@@ -227,6 +248,9 @@ impl UpstreamError {
             | Self::InterimFlood
             | Self::InvalidResponse(_)
             | Self::InvalidStatus(_)
+            | Self::LengthAndCoding
+            | Self::ResponseCoding
+            | Self::ResponseLength
             | Self::UnaskedSwitch => false,
         }
     }

@@ -6,10 +6,15 @@ use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 
+use http::HeaderMap;
+use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
+use http::Version;
+use http::header;
 use hyper::body::Incoming;
 
+use crate::upstream::Hearing;
 use crate::upstream::Members;
 use crate::upstream::Pool;
 use crate::upstream::Source;
@@ -183,7 +188,8 @@ async fn first_byte(
 ) -> Result<Response<Incoming>, UpstreamError> {
     let (started, timeout) = (Instant::now(), terms.timeout);
     let progress = outgoing.request().and_then(|request| request.body().progress());
-    let hearing = outgoing.hearing.clone();
+    // Where nobody can be told of interim responses, they are counted all the same.
+    let hearing = Some(outgoing.hearing.get_or_insert_with(Hearing::of_nobody).clone());
     let is_grpc = outgoing.manner == Manner::Grpc;
     let mut sending = std::pin::pin!(sender.send(outgoing));
     let mut mark = 0;
@@ -230,6 +236,7 @@ fn accept(
     if response.status().as_u16() > 599 {
         return Err(UpstreamError::InvalidStatus(response.status().as_u16()));
     }
+    check_framing(response.version(), response.headers())?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if manner != Manner::WebSocket {
             return Err(UpstreamError::UnaskedSwitch);
@@ -238,4 +245,27 @@ fn accept(
         return Ok(response.map(|incoming| UpstreamBody::switching(incoming, lease, upgrade)));
     }
     Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, limit)))
+}
+
+/// RFC 9112, section 6.3, without its leniency: whoever reads a response in another way than the proxy
+/// would take a part of it for the next one.
+fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), UpstreamError> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    if lengths.next().is_some() || length.is_some_and(|it| it.is_empty() || !is_number(it)) {
+        return Err(UpstreamError::ResponseLength);
+    }
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(_), _) if length.is_some() => Err(UpstreamError::LengthAndCoding),
+        (Some(coding), None)
+            if version == Version::HTTP_11
+                && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
+        {
+            Ok(())
+        }
+        (Some(_), _) => Err(UpstreamError::ResponseCoding),
+    }
 }

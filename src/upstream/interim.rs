@@ -79,6 +79,11 @@ impl State {
 }
 
 impl Hearing {
+    /// Hears what nobody will be told.
+    pub fn of_nobody() -> Self {
+        Arc::new(Interims::default()).begin()
+    }
+
     /// An endpoint has sent this. Kept if there is room, and the client's task is woken.
     pub fn tell(&self, status: StatusCode, fields: &HeaderMap) {
         if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -142,7 +147,7 @@ impl fmt::Debug for Hearing {
 const MOST_WAITING: usize = 8;
 
 /// No page has so many hints, and no server so much progress to tell.
-const FLOOD: u32 = 64;
+const FLOOD: u32 = 32;
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ pub mod sticky;
 pub mod stream;
 pub mod stream_io;
 pub mod supervision;
+pub mod trailers;
 pub mod tunnel;
 
 use std::fmt;

@@ -30,7 +30,7 @@ async fn a_response_that_never_came_is_a_502_with_its_reason() {
             "invalid_response",
         ),
         ("two lengths", &[head, b"content-length: 6\r\n\r\nhello!"].concat(), "invalid_response"),
-        ("a head without end", &endless, "invalid_response"),
+        ("a head without end", &endless, "response_head_too_large"),
         ("a switch that nobody asked for", switch, "unasked_switch"),
     ] {
         let origin = RawOrigin::beginning(sent).await;

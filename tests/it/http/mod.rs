@@ -3,7 +3,9 @@
 mod faults;
 mod fields;
 mod grpc;
+mod hygiene;
 mod nginx;
+mod origins;
 mod pools;
 mod redirects;
 mod streaming;

@@ -73,11 +73,9 @@ async fn floods_of_interim_responses_and_statuses_that_are_none_are_a_502() {
     let flood = [&flood, &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..]].concat();
     let none = b"HTTP/1.1 700 X\r\ncontent-length: 0\r\n\r\n";
     let switch = b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-    for (answer, reason) in [
-        (&*flood, "interim_flood"),
-        (&none[..], "invalid_response"),
-        (&switch[..], "unasked_switch"),
-    ] {
+    for (answer, reason) in
+        [(&*flood, "interim_flood"), (&none[..], "invalid_status"), (&switch[..], "unasked_switch")]
+    {
         let origin = RawOrigin::answering(answer).await;
         let street = TwoSites::start().await;
         let (status, line) = trouble(&street, &origin.endpoint(), "").await;

@@ -19,7 +19,9 @@ pub(crate) mod process;
 pub(crate) mod proxied;
 pub(crate) mod proxy;
 pub(crate) mod raw_origin;
+pub(crate) mod reader;
 pub(crate) mod site;
+pub(crate) mod tape;
 pub(crate) mod tickets;
 pub(crate) mod two_sites;
 pub(crate) mod volume;
@@ -42,6 +44,7 @@ pub(crate) use self::origin::Origin;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::raw_origin::RawOrigin;
 pub(crate) use self::site::Site;
+pub(crate) use self::tape::Tape;
 pub(crate) use self::two_sites::TwoSites;
 
 /// Awaits something, and fails the test where it takes longer than any healthy machine needs.
