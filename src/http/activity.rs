@@ -15,6 +15,7 @@ use std::task::ready;
 
 use bytes::Buf;
 use bytes::Bytes;
+use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
@@ -144,9 +145,14 @@ impl Activity {
         }
     }
 
-    /// Interim responses of the request under way: written by [`Watched`], for HTTP/1.1 alone.
+    /// Interim responses of the request under way, for HTTP/1.1 alone.
     pub fn interims(&self) -> &Arc<Interims> {
         self.interims.get_or_init(Arc::default)
+    }
+
+    /// The same, if there ever was a request that could have some.
+    pub fn begun_interims(&self) -> Option<&Arc<Interims>> {
+        self.interims.get()
     }
 
     fn wrote<T>(&self, written: &Poll<T>) {
@@ -272,7 +278,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         if let Some(interims) = self.activity.interims.get()
             && self.interim.is_empty()
         {
-            self.interim = interim::render(&interims.take());
+            let mut text = BytesMut::new();
+            interim::render(&interims.take(), &mut text);
+            self.interim = text.freeze();
         }
         ready!(self.poll_interim(cx))?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);

@@ -64,6 +64,13 @@ pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
     response
 }
 
+/// The answer to what is no request, so that there is nothing to say about one.
+pub fn no_request(status: StatusCode) -> Response<Bytes> {
+    let mut response = fixed(status, Bytes::from(format!("{status}\n")));
+    no_store(response.headers_mut());
+    response
+}
+
 /// There is nothing here.
 pub fn not_found() -> Response<Bytes> {
     let mut response = fixed(StatusCode::NOT_FOUND, Bytes::from_static(b"404 Not Found\n"));

@@ -171,7 +171,7 @@ impl ClientSide {
     }
 
     /// Logs and counts what is not a request but deserves a line.
-    pub fn incident(&self, incident: Incident<'_>) {
+    pub fn incident(&self, incident: Incident) {
         incident.record(self.service(), || self.facts());
     }
 

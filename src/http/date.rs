@@ -1,5 +1,4 @@
-//! The `Date` field of responses over HTTP/2 (RFC 9110, section 6.6.1), made once a second for each
-//! worker. Over HTTP/1.1 hyper adds it.
+//! The `Date` field of responses (RFC 9110, section 6.6.1), made once a second for each worker.
 
 use std::cell::RefCell;
 use std::time::SystemTime;

@@ -21,6 +21,7 @@ use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
 use crate::http::gate;
+use crate::http::http1::head::BadHead;
 use crate::http::identity::Identity;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
@@ -72,11 +73,11 @@ pub struct Exchange {
 
 /// Something on a connection that never became a request, and deserves a line all the same.
 #[derive(Clone, Copy, Debug)]
-pub enum Incident<'a> {
+pub enum Incident {
     /// A head that did not come to its end in time.
     HeadTimeout,
     /// Bytes that are no request.
-    Malformed(&'a hyper::Error),
+    Malformed(BadHead),
     /// The service closes every connection.
     NoPool,
     /// The client did not take what was written.
@@ -227,7 +228,12 @@ impl Exchange {
 
     /// The response broke off; what was done to the endpoint's connection is not its fault.
     pub fn broke_off(&mut self, reason: &'static str) {
-        self.failed(if self.has_overrun() { "request_body_too_large" } else { reason });
+        let fault = self.received.as_ref().and_then(|progress| progress.fault());
+        self.failed(match fault {
+            _ if self.has_overrun() => "request_body_too_large",
+            Some(fault) => fault.reason(),
+            None => reason,
+        });
     }
 
     /// Bytes of the response's body are on their way.
@@ -334,7 +340,7 @@ impl Drop for Exchange {
     }
 }
 
-impl Incident<'_> {
+impl Incident {
     /// Counts and logs it on the connection's service; `facts` is what its lines have in common.
     pub fn record<'f>(self, service: &VirtualService, facts: impl FnOnce() -> &'f JsonFragment) {
         service.metrics.request_failed(self.reason());
@@ -351,19 +357,17 @@ impl Incident<'_> {
     fn reason(self) -> &'static str {
         match self {
             Self::HeadTimeout => "request_head_timeout",
-            Self::Malformed(error) if error.is_parse_too_large() => "request_head_too_large",
-            Self::Malformed(_) => "malformed_request",
+            Self::Malformed(bad) => bad.reason(),
             Self::NoPool => "no_pool",
             Self::WriteTimeout => "client_write_timeout",
         }
     }
 
-    /// What the client was told, by hyper or by us.
+    /// What the client was told.
     fn status(self) -> Option<u64> {
         match self {
             Self::HeadTimeout => Some(408),
-            Self::Malformed(error) if error.is_parse_too_large() => Some(431),
-            Self::Malformed(_) => Some(400),
+            Self::Malformed(bad) => Some(u64::from(bad.status().as_u16())),
             Self::NoPool | Self::WriteTimeout => None,
         }
     }

@@ -1,15 +1,13 @@
 //! Interim responses (1xx) of endpoints as clients are sent them: without what concerns one connection
-//! only, and for HTTP/1.1 as text, because hyper's server cannot write them.
+//! only, and for HTTP/1.1 as text.
 
-use bytes::Bytes;
 use bytes::BytesMut;
 use http::Response;
 
 use crate::http::fields;
 
-/// The heads of interim responses, as HTTP/1.1 writes them.
-pub fn render(interims: &[Response<()>]) -> Bytes {
-    let mut text = BytesMut::new();
+/// Writes the heads of interim responses as HTTP/1.1 does.
+pub fn render(interims: &[Response<()>], text: &mut BytesMut) {
     for interim in interims {
         let mut fields = interim.headers().clone();
         fields::prepare_interim(&mut fields);
@@ -26,7 +24,6 @@ pub fn render(interims: &[Response<()>]) -> Bytes {
         }
         text.extend_from_slice(b"\r\n");
     }
-    text.freeze()
 }
 
 #[cfg(test)]
@@ -50,10 +47,11 @@ mod tests {
         ] {
             hints.headers_mut().append(name, HeaderValue::from_static(value));
         }
-        let text = render(&[hints]);
+        let mut text = BytesMut::new();
+        render(&[hints], &mut text);
+        render(&[], &mut text);
         let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
                         link: </b.js>; rel=preload\r\n\r\n";
         assert_eq!(text, expected);
-        assert!(render(&[]).is_empty());
     }
 }

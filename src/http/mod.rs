@@ -48,7 +48,6 @@ use std::sync::Arc;
 use http::Request;
 use http::Response;
 use http::Version;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
@@ -63,7 +62,6 @@ use crate::service::Listener;
 use crate::service::VirtualService;
 use crate::service::settings::Settings;
 use crate::tls::facts::TlsFacts;
-use crate::upstream::ClientBody;
 use crate::upstream::RequestBody;
 
 /// A client connection after its handshake: what HTTP needs to know about it.
@@ -112,10 +110,11 @@ where
                 activity: client.activity(),
                 settings: client.settings(),
                 retirement: &service.retirement,
+                dressed_by: Some(service),
             };
             match http1::serve(io, bounds, on_request).await {
                 Finish::HeadTimeout => client.incident(Incident::HeadTimeout),
-                Finish::Malformed(error) => client.incident(Incident::Malformed(&error)),
+                Finish::Malformed(bad) => client.incident(Incident::Malformed(bad)),
                 Finish::Stalled => client.incident(Incident::WriteTimeout),
                 Finish::Switched(io, first) => {
                     if let Some(switched) = client.take_switched() {
@@ -137,11 +136,10 @@ where
 /// A request over HTTP/1.1. Clients of HTTP/1.0 know no interim responses (RFC 9110, section 15.2).
 async fn respond_http1(
     client: Arc<ClientSide>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let interims = Arc::clone(client.activity().interims());
     let hearing = (request.version() == Version::HTTP_11).then(|| interims.begin());
-    let request = request.map(|body| RequestBody::new(ClientBody::Http1(body)));
     let mut response = forward::respond(Arc::clone(&client), request, hearing).await;
     interims.end();
     if let Some(switched) = response.body_mut().take_switched() {

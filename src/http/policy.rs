@@ -95,6 +95,17 @@ pub fn own(exchange: &Exchange, error: Option<&ForwardError>, response: &mut Res
     policy.edit_response(policy.rule(exchange.rule()), response.headers_mut());
 }
 
+/// Dresses the answer to what is no request: there is neither a rule for it, nor a host to promise
+/// anything for.
+pub fn no_request(service: &VirtualService, response: &mut Response<Bytes>) {
+    let Some(policy) = service.policy.as_deref() else { return };
+    if let Some(page) = policy.pages.get(response.status().as_u16()) {
+        *response.body_mut() = page.body.clone();
+        response.headers_mut().insert(header::CONTENT_TYPE, page.content_type.clone());
+    }
+    policy.edit_response(policy.rule(None), response.headers_mut());
+}
+
 /// What went wrong upstream; nothing did where it was the request that was too large.
 pub fn failure(exchange: &Exchange, error: UpstreamError) -> ForwardError {
     match exchange.has_overrun() {

@@ -15,7 +15,6 @@ use http::Request;
 use http::Response;
 use http::header;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
@@ -39,6 +38,7 @@ use crate::service::http_redirect;
 use crate::service::http_redirect::HttpRedirect;
 use crate::service::location::Location;
 use crate::service::settings::Settings;
+use crate::upstream::RequestBody;
 
 /// A connection of a plain listener.
 #[derive(Clone, Debug)]
@@ -64,8 +64,8 @@ where
     let PlainConnection { client, peer, listener, service, settings } = &connection;
     let client = PlainClient::new(*client, *peer);
     let retirement = &service.retirement;
-    let bounds = http1::Bounds { activity: &activity, settings, retirement };
-    let on_request = |mut request: Request<Incoming>| {
+    let bounds = http1::Bounds { activity: &activity, settings, retirement, dressed_by: None };
+    let on_request = |mut request: Request<RequestBody>| {
         activity.exchange_began();
         let began = Instant::now();
         let has_body = !http_body::Body::is_end_stream(request.body());
@@ -84,7 +84,7 @@ where
         // Only an answer of the proxy itself comes from here, and none of them switches.
         Finish::Closed | Finish::Switched(..) => return,
         Finish::HeadTimeout => Incident::HeadTimeout,
-        Finish::Malformed(error) => Incident::Malformed(error),
+        Finish::Malformed(bad) => Incident::Malformed(*bad),
         Finish::Stalled => Incident::WriteTimeout,
     };
     incident.record(service, || client.facts());

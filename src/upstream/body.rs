@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
 use crate::upstream::patience::Patience;
 use crate::upstream::trailers;
+use crate::upstream::piped::BodyFault;
 use crate::upstream::tunnel::Switch;
 
 /// The body of a request on its way to an endpoint.
@@ -53,6 +55,8 @@ pub struct Progress {
     ended: AtomicBool,
     /// More has come than may pass.
     overran: AtomicBool,
+    /// What the client did wrong.
+    fault: OnceLock<BodyFault>,
 }
 
 /// The body of a response on its way to the client. When it has ended cleanly, the connection that
@@ -118,9 +122,22 @@ impl Progress {
         self.overran.load(Ordering::Relaxed)
     }
 
+    /// What the client did wrong with it, if anything.
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.fault.get().copied()
+    }
+
     /// Whether all of it has come.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, error: &BodyError) {
+        let fault = match error {
+            BodyError::Client(fault) => *fault,
+            _ => BodyFault::BrokenOff,
+        };
+        self.fault.get_or_init(|| fault);
     }
 
     fn count(&self, frame: &Frame<Bytes>, incoming: &ClientBody) {
@@ -149,7 +166,8 @@ impl Body for RequestBody {
                 match &polled {
                     Poll::Ready(Some(Ok(frame))) => progress.count(frame, incoming),
                     Poll::Ready(None) => progress.ended.store(true, Ordering::Relaxed),
-                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                    Poll::Ready(Some(Err(error))) => progress.failed(error),
+                    Poll::Pending => {}
                 }
                 if progress.bytes() > *most {
                     progress.overran.store(true, Ordering::Relaxed);

@@ -10,16 +10,16 @@ use h2::RecvStream;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
 
 use crate::upstream::error::BodyError;
 use crate::upstream::interim::Hearing;
+use crate::upstream::piped::PipedBody;
 
 /// A body that comes over a client's connection.
 #[derive(Debug)]
 pub enum ClientBody {
-    /// HTTP/1.1; hyper sends `100 Continue` when it is first polled.
-    Http1(Incoming),
+    /// HTTP/1.1.
+    Http1(PipedBody),
     /// HTTP/2.
     Http2(StreamBody),
 }
@@ -76,23 +76,21 @@ impl Body for ClientBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            Self::Http1(incoming) => {
-                Pin::new(incoming).poll_frame(cx).map_err(BodyError::Connection)
-            }
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Stream),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }

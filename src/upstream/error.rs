@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use thiserror::Error;
 
+use crate::upstream::piped::BodyFault;
+
 /// A failed attempt, or the last of several.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
@@ -14,8 +16,8 @@ pub enum UpstreamError {
     #[error("all endpoints of the pool are down")]
     AllDown(Duration),
     /// The client's request body broke off or was malformed while it was being sent on.
-    #[error("the request body failed: {0}")]
-    ClientBody(#[source] hyper::Error),
+    #[error(transparent)]
+    ClientBody(BodyFault),
     /// The client stopped sending its request body for `first_byte_timeout`.
     #[error("the client sent nothing of its request body for {0:?}")]
     ClientBodyTimeout(Duration),
@@ -87,6 +89,9 @@ pub enum BodyError {
     /// An endpoint reset a stream before its end, with a reason that sounds like one.
     #[error("the endpoint cancelled its response")]
     Cancelled,
+    /// The client did not send it as it should.
+    #[error(transparent)]
+    Client(BodyFault),
     /// The connection that it came over, or what came over it.
     #[error(transparent)]
     Connection(hyper::Error),
@@ -107,6 +112,7 @@ impl BodyError {
         match self {
             Self::Silent(_) => "response_body_timeout",
             Self::TooLarge => "request_body_too_large",
+            Self::Client(fault) => fault.reason(),
             Self::Cancelled | Self::Connection(_) | Self::Stream(_) => "upstream_truncated",
         }
     }
@@ -127,7 +133,7 @@ impl UpstreamError {
     /// One stable word: metric label and log field.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::ClientBody(_) => "client_body",
+            Self::ClientBody(fault) => fault.reason(),
             Self::ClientBodyTimeout(_) => "client_body_timeout",
             // TLS 1.3: a server that wants a client certificate says so after the handshake.
             Self::Closed(error) if is_tls(error) => "upstream_tls_failed",
@@ -160,6 +166,7 @@ impl UpstreamError {
     /// What the client gets.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::ClientBody(fault) if fault.is_late() => StatusCode::REQUEST_TIMEOUT,
             Self::ClientBody(_) => StatusCode::BAD_REQUEST,
             Self::ClientBodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::ConnectTimeout(_) | Self::FirstByteTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -268,7 +275,8 @@ impl From<hyper::Error> for UpstreamError {
     /// Classifies what hyper says about a request that was handed to a connection.
     fn from(error: hyper::Error) -> Self {
         if error.is_user() {
-            Self::ClientBody(error)
+            // Which of them, the body has noted.
+            Self::ClientBody(BodyFault::BrokenOff)
         } else if error.is_parse() {
             Self::InvalidResponse(error)
         } else {

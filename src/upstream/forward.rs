@@ -205,7 +205,7 @@ async fn first_byte(
             if sent.is_ok() {
                 trace.first_byte = Some(started.elapsed());
             }
-            return sent;
+            return sent.map_err(|error| blame_client(progress.as_deref(), error));
         }
         let now = progress.as_ref().map_or(0, |progress| progress.mark());
         quiet = if now == mark { quiet + 1 } else { 0 };
@@ -215,6 +215,11 @@ async fn first_byte(
         }
         mark = now;
     }
+}
+
+/// What failed because the body of the request did is no fault of the endpoint's.
+fn blame_client(progress: Option<&Progress>, error: UpstreamError) -> UpstreamError {
+    progress.and_then(Progress::fault).map_or(error, UpstreamError::ClientBody)
 }
 
 /// Who was silent.

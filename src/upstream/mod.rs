@@ -26,6 +26,7 @@ pub mod opening;
 pub mod outgoing;
 pub mod patience;
 pub mod pick;
+pub mod piped;
 pub mod place;
 pub mod queue;
 pub mod source;
@@ -74,6 +75,7 @@ pub use crate::upstream::interim::Hearing;
 pub use crate::upstream::interim::Interims;
 pub use crate::upstream::outgoing::Manner;
 pub use crate::upstream::outgoing::Outgoing;
+pub use crate::upstream::piped::BodyFault;
 pub use crate::upstream::source::Source;
 pub use crate::upstream::tunnel::Switch;
 

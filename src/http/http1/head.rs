@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
+use http::HeaderName;
 use http::Method;
 use http::Request;
 use http::StatusCode;
@@ -30,6 +31,8 @@ pub struct RequestHead {
     pub keeps_alive: bool,
     /// Whether it waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Whether it takes trailers (RFC 9110, section 10.1.4).
+    pub takes_trailers: bool,
 }
 
 /// Where a body ends (RFC 9112, section 6).
@@ -163,6 +166,7 @@ impl Parser {
             framing: framing(fields, version)?,
             keeps_alive: keeps_alive(fields, version),
             expects_continue: version == Version::HTTP_11 && expects_continue(fields),
+            takes_trailers: has_word(fields, &header::TE, b"trailers"),
             request,
         })
     }
@@ -273,16 +277,17 @@ fn length(fields: &HeaderMap) -> Result<Framing, BadHead> {
 
 /// RFC 9112, section 9.3.
 fn keeps_alive(fields: &HeaderMap, version: Version) -> bool {
-    let has = |token| {
-        let values = fields.get_all(header::CONNECTION).iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|word: &[u8]| word.trim_ascii().eq_ignore_ascii_case(token))
-    };
+    let has = |word| has_word(fields, &header::CONNECTION, word);
     match version {
         Version::HTTP_11 => !has(b"close"),
         _ => has(b"keep-alive") && !has(b"close"),
     }
+}
+
+fn has_word(fields: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
+    let values = fields.get_all(name).iter();
+    let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 fn expects_continue(fields: &HeaderMap) -> bool {

@@ -1,39 +1,52 @@
-//! HTTP/1.1 with a client: hyper reads and writes, this file says when it is enough.
+//! HTTP/1.1 with a client: our own, because what a gate has to judge must not have been made good
+//! before, because every wait has an end, and because one read and one write for a request are enough.
 //!
-//! hyper's own header timer starts when it begins to wait, idle time included, and costs a timer for
-//! each request. Here one timer serves the request head, the idle limit, a client that does not read,
-//! and the moment at which an idle connection gives its buffers back.
+//! In the order of a request: [`wire`] has the bytes, [`head`] makes a request of them ([`line`] by
+//! line), [`intake`] passes its body on through the [`decoder`], [`outlet`] and [`encode`] write the
+//! response, and [`connection`] is the loop around them. This file is its life: busy, parked, closed.
 
+pub mod connection;
 pub mod decoder;
+pub mod encode;
 pub mod head;
+pub mod intake;
 pub mod line;
+pub mod outlet;
+pub mod wire;
 
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderValue;
 use http::Request;
 use http::Response;
+use http::StatusCode;
+use http::header;
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 
 use crate::http::activity::Activity;
-use crate::http::activity::Watched;
-use crate::http::clock::Clock;
+use crate::http::answer;
+use crate::http::http1::connection::Connection;
+use crate::http::http1::connection::End;
+use crate::http::http1::encode::Content;
+use crate::http::http1::encode::Persistence;
+use crate::http::http1::head::BadHead;
+use crate::http::policy;
+use crate::service::VirtualService;
 use crate::service::retirement::Retirement;
 use crate::service::settings::Settings;
+use crate::upstream::RequestBody;
+
+pub use crate::http::http1::connection::PARK_AFTER;
 
 /// What bounds a connection.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +57,8 @@ pub struct Bounds<'a> {
     pub settings: &'a Settings,
     /// Asks it to leave.
     pub retirement: &'a Retirement,
+    /// Whose pages and fields an answer to what is no request has; `None`: plain ones.
+    pub dressed_by: Option<&'a VirtualService>,
 }
 
 /// How a connection ended.
@@ -54,148 +69,98 @@ pub enum Finish<IO> {
     /// A request head did not come to its end in time; the client was told so.
     HeadTimeout,
     /// What came is no request; the client was told so.
-    Malformed(hyper::Error),
+    Malformed(BadHead),
     /// The client did not take what was written.
     Stalled,
     /// A response has switched protocols: the stream, and what was read of what follows.
     Switched(IO, Bytes),
 }
 
-/// Why hyper was stopped.
-enum End {
-    Closed(hyper::Result<()>),
-    Due(Due),
-}
-
-/// What the timer was for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Due {
-    Head,
-    Idle,
-    Park,
-    Stalled,
-}
-
-/// A stretch of busy life is over.
-enum Stretch<IO> {
-    Finished(Finish<IO>),
-    Parked(IO, Bytes),
-}
-
 /// Serves requests one after the other.
 ///
-/// While busy the connection lives in a box with hyper's state and buffers; after a while without a
-/// request that is dropped, and only the stream is left, waiting for a byte.
+/// While busy the connection lives in a box with its buffers; after a while without a request that is
+/// dropped, and only the stream is left, waiting for a byte.
 pub async fn serve<IO, F, R, B>(mut io: IO, bounds: Bounds<'_>, on_request: F) -> Finish<IO>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    F: Fn(Request<Incoming>) -> R + Clone,
+    F: Fn(Request<RequestBody>) -> R,
     R: Future<Output = Result<Response<B>, Infallible>>,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + Unpin,
 {
-    let mut first = Bytes::new();
+    let mut first = BytesMut::new();
     loop {
-        match Box::pin(stretch(io, first, bounds, on_request.clone())).await {
-            Stretch::Finished(finish) => return finish,
-            Stretch::Parked(parked, left) => (io, first) = (parked, left),
+        let (stream, left, end) = Box::pin(busy(io, first, bounds, &on_request)).await;
+        io = stream;
+        if end != End::Parked {
+            return Box::pin(finish(io, left, end, bounds.dressed_by)).await;
         }
-        if first.is_empty() {
-            match wait_for_a_byte(&mut io, bounds).await {
-                Some(byte) => first = byte,
-                None => {
-                    close(&mut io, None).await;
-                    return Finish::Closed;
-                }
-            }
-        }
+        let Some(byte) = wait_for_a_byte(&mut io, bounds).await else {
+            close(&mut io).await;
+            return Finish::Closed;
+        };
+        first = BytesMut::from(&[byte][..]);
     }
 }
 
-async fn stretch<IO, F, R, B>(
+async fn busy<IO, F, R, B>(
     io: IO,
-    first: Bytes,
+    first: BytesMut,
     bounds: Bounds<'_>,
     on_request: F,
-) -> Stretch<IO>
+) -> (IO, BytesMut, End)
 where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    F: Fn(Request<Incoming>) -> R,
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(Request<RequestBody>) -> R,
     R: Future<Output = Result<Response<B>, Infallible>>,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + Unpin,
 {
-    let watched = Watched::new(io, first, Arc::clone(bounds.activity));
-    let mut connection =
-        builder(bounds.settings).serve_connection(TokioIo::new(watched), service_fn(on_request));
-    let mut clock = Clock::default();
+    let mut connection = Connection::new(io, first, bounds);
     let mut retired = std::pin::pin!(bounds.retirement.retired());
-    let mut bell_is_heard = false;
-    let end = std::future::poll_fn(|cx| {
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            return Poll::Ready(End::Closed(ended));
-        }
-        if !bell_is_heard {
-            // Only to be woken by it: the flag itself is looked at with each deadline.
-            let _ = std::pin::pin!(tokio::task::unconstrained(retired.as_mut())).poll(cx);
-            bell_is_heard = true;
-        }
-        let next = bounds.next();
-        if clock.is_due(cx, bounds.activity, next.map(|(at, _)| at))
-            && let Some((_, due)) = next
-        {
-            return Poll::Ready(End::Due(due));
-        }
-        Poll::Pending
+    // Only to be woken by it: the flag itself is looked at with each deadline.
+    std::future::poll_fn(|cx| {
+        let _ = std::pin::pin!(tokio::task::unconstrained(retired.as_mut())).poll(cx);
+        Poll::Ready(())
     })
     .await;
-    let parts = connection.into_parts();
-    let (mut io, unread) = parts.io.into_inner().into_parts();
-    // hyper has looked at all that was handed to it, so that at most one of the two holds something.
-    let left = if parts.read_buf.is_empty() { unread } else { parts.read_buf };
-    let finish = match end {
-        End::Due(Due::Park) => return Stretch::Parked(io, left),
-        End::Due(Due::Stalled) => Finish::Stalled,
-        End::Due(Due::Idle) => {
-            close(&mut io, None).await;
-            Finish::Closed
+    let end = connection.serve(on_request).await;
+    let (io, left) = connection.into_parts();
+    (io, left, end)
+}
+
+async fn finish<IO>(
+    mut io: IO,
+    left: BytesMut,
+    end: End,
+    service: Option<&VirtualService>,
+) -> Finish<IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    match end {
+        End::Bad(bad) => {
+            linger(&mut io, &refusal(bad.status(), service)).await;
+            Finish::Malformed(bad)
         }
-        End::Due(Due::Head) => {
-            close(&mut io, Some(REQUEST_TIMEOUT)).await;
+        End::HeadTimeout => {
+            linger(&mut io, &refusal(StatusCode::REQUEST_TIMEOUT, service)).await;
             Finish::HeadTimeout
         }
-        End::Closed(Err(error)) if error.is_parse() => {
-            linger(&mut io).await;
-            Finish::Malformed(error)
-        }
-        End::Closed(Ok(())) if bounds.activity.is_switching() => Finish::Switched(io, left),
-        End::Closed(Ok(())) if bounds.activity.has_unread() => {
-            linger(&mut io).await;
+        End::Closed(true) => {
+            linger(&mut io, &[]).await;
             Finish::Closed
         }
-        // Cut without a farewell where a response broke off, so that the client can tell.
-        End::Closed(_) => Finish::Closed,
-    };
-    Stretch::Finished(finish)
+        End::Closed(false) | End::Idle | End::Parked => {
+            close(&mut io).await;
+            Finish::Closed
+        }
+        // Without a farewell where a response broke off, so that the client can tell.
+        End::Cut => Finish::Closed,
+        End::Stalled => Finish::Stalled,
+        End::Switched => Finish::Switched(io, left.freeze()),
+    }
 }
 
 impl Bounds<'_> {
-    /// The next deadline, in times of the connection, and what it is for.
-    fn next(&self) -> Option<(u64, Due)> {
-        let activity = self.activity;
-        if let Some(since) = activity.blocked_since() {
-            return Some((since + micros(WRITE_STALL), Due::Stalled));
-        }
-        let idle_since = activity.idle_since()?;
-        let request_head = micros(self.settings.timeouts.request_head);
-        if let Some(since) = activity.head_since() {
-            return Some((since + request_head, Due::Head));
-        }
-        let idle_until = self.idle_until(idle_since);
-        let park_at = idle_since + micros(PARK_AFTER);
-        Some(if park_at < idle_until { (park_at, Due::Park) } else { (idle_until, Due::Idle) })
-    }
-
     /// When a connection without a request is closed.
     fn idle_until(&self, idle_since: u64) -> u64 {
         let timeouts = &self.settings.timeouts;
@@ -217,7 +182,7 @@ impl Bounds<'_> {
 }
 
 /// The next request's first byte, or `None` when the connection is to be closed.
-async fn wait_for_a_byte<IO>(io: &mut IO, bounds: Bounds<'_>) -> Option<Bytes>
+async fn wait_for_a_byte<IO>(io: &mut IO, bounds: Bounds<'_>) -> Option<u8>
 where
     IO: AsyncRead + Unpin,
 {
@@ -230,10 +195,7 @@ where
             biased;
             read = io.read(&mut byte) => {
                 return match read {
-                    Ok(1) => {
-                        bounds.activity.bytes_read();
-                        Some(Bytes::copy_from_slice(&byte))
-                    }
+                    Ok(1) => Some(byte[0]),
                     Ok(_) | Err(_) => None,
                 };
             }
@@ -243,22 +205,32 @@ where
     }
 }
 
-/// Says farewell, bounded: a client that does not read does not keep the connection.
-async fn close<IO: AsyncWrite + Unpin>(io: &mut IO, last_words: Option<&[u8]>) {
-    let farewell = async {
-        if let Some(words) = last_words {
-            io.write_all(words).await?;
-        }
-        io.shutdown().await
-    };
-    // Whether it arrives makes no difference to anybody here.
-    drop(tokio::time::timeout(LINGER, farewell).await);
+/// The whole answer to what is no request.
+fn refusal(status: StatusCode, service: Option<&VirtualService>) -> BytesMut {
+    let mut response = answer::no_request(status);
+    if let Some(service) = service {
+        policy::no_request(service, &mut response);
+    }
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let (head, body) = response.into_parts();
+    let mut text = BytesMut::new();
+    let content = Content::Length(body.len() as u64);
+    encode::head(&mut text, &head, content, Persistence::Close, None);
+    text.extend_from_slice(&body);
+    text
 }
 
-/// After the last response was sent: reads on for a moment, because closing a socket with unread
-/// data resets it, and the client might lose the response (RFC 9112, section 9.6).
-async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
+/// Says farewell, bounded: a client that does not read does not keep the connection.
+async fn close<IO: AsyncWrite + Unpin>(io: &mut IO) {
+    // Whether it arrives makes no difference to anybody here.
+    drop(tokio::time::timeout(LINGER, io.shutdown()).await);
+}
+
+/// Says the last words and reads on for a moment, because closing a socket with unread data resets it,
+/// and the client might lose the response (RFC 9112, section 9.6).
+async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, last_words: &[u8]) {
     let drained = async {
+        io.write_all(last_words).await?;
         io.shutdown().await?;
         let mut taken = 0;
         let mut sink = [0; 1024];
@@ -273,33 +245,11 @@ async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
     drop(tokio::time::timeout(LINGER, drained).await);
 }
 
-fn builder(settings: &Settings) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .header_read_timeout(None)
-        .max_header_size(settings.limits.request_head)
-        .max_buf_size(BUFFER.max(settings.limits.request_head));
-    // hyper keeps its 100 fields on the stack; any other number costs a heap allocation for each
-    // request.
-    if settings.limits.request_fields != 100 {
-        builder.max_headers(settings.limits.request_fields);
-    }
-    builder
-}
-
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
-/// The whole answer to a client that did not finish its request.
-const REQUEST_TIMEOUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-
-/// Without a request for this long, hyper's state and buffers are given back. Long enough that a
-/// busy client never pays for it: parking after each response cost 16 % of a request's CPU time.
-pub const PARK_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
-
-/// A client that takes nothing for this long is cut.
+/// A client that takes nothing for this long is cut: over HTTP/2.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// How long a closing connection is kept for a client that is still sending.
@@ -307,6 +257,3 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// And how much of it is read.
 const LINGER_BYTES: usize = 1 << 20;
-
-/// Largest read and write buffer of a connection while a body passes; a TLS record is 16 KiB.
-const BUFFER: usize = 64 << 10;

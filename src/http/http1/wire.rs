@@ -1,0 +1,200 @@
+//! The bytes of one connection: what was read and not looked at yet, and what is to be written. Must not
+//! know what they mean.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Buf;
+use bytes::Bytes;
+use bytes::BytesMut;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+
+use crate::http::activity::Activity;
+
+/// A stream with its buffers. What is to be written is text, then at most one large piece, which is not
+/// copied, then what belongs to that: all of it in one write, and so in one TLS record if it fits.
+#[derive(Debug)]
+pub struct Wire<'a, IO> {
+    io: IO,
+    activity: &'a Activity,
+    /// What was read.
+    pub input: BytesMut,
+    text: BytesMut,
+    piece: Bytes,
+    tail: &'static [u8],
+    /// Something was written that may not have left.
+    is_unflushed: bool,
+    blocked_since: Option<u64>,
+}
+
+impl<'a, IO> Wire<'a, IO> {
+    /// A stream of which `input` was read already.
+    pub fn new(io: IO, input: BytesMut, activity: &'a Activity) -> Self {
+        Self {
+            io,
+            activity,
+            input,
+            text: BytesMut::new(),
+            piece: Bytes::new(),
+            tail: &[],
+            is_unflushed: false,
+            blocked_since: None,
+        }
+    }
+
+    /// The stream, and what was read and not looked at.
+    pub fn into_parts(self) -> (IO, BytesMut) {
+        (self.io, self.input)
+    }
+
+    /// Where text is added; only while there is [room](Self::has_room).
+    pub fn text(&mut self) -> &mut BytesMut {
+        &mut self.text
+    }
+
+    /// Adds bytes, followed by a few that do not change. A large piece is the last one before a write.
+    pub fn add(&mut self, piece: Bytes, tail: &'static [u8]) {
+        if piece.len() <= SMALL {
+            self.text.extend_from_slice(&piece);
+            self.text.extend_from_slice(tail);
+        } else {
+            self.piece = piece;
+            self.tail = tail;
+        }
+    }
+
+    /// Whether more can be added before it is written.
+    pub fn has_room(&self) -> bool {
+        self.piece.is_empty() && self.tail.is_empty() && self.text.len() < FULL
+    }
+
+    /// Since when the client takes nothing, in times of the connection.
+    pub fn blocked_since(&self) -> Option<u64> {
+        self.blocked_since
+    }
+
+    fn is_written(&self) -> bool {
+        self.text.is_empty() && self.piece.is_empty() && self.tail.is_empty()
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Wire<'_, IO> {
+    /// Reads more into `input`: how many bytes, 0 at the end of the stream. `room` is how many there
+    /// should be space for.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        if self.input.capacity() - self.input.len() < room / 4 {
+            // Takes what is free in front where nothing refers to it any more, or anew.
+            self.input.reserve(room);
+        }
+        std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
+    /// Writes all that was added; ready when it has left.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_written() && !self.is_unflushed {
+            return Poll::Ready(Ok(()));
+        }
+        let written = self.poll_write_all(cx);
+        match (written.is_pending(), self.blocked_since) {
+            (true, None) => self.blocked_since = Some(self.activity.now()),
+            (false, Some(_)) => self.blocked_since = None,
+            _ => {}
+        }
+        written
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_written() {
+            let io = Pin::new(&mut self.io);
+            let written = if self.piece.is_empty() && self.tail.is_empty() {
+                ready!(io.poll_write(cx, &self.text))?
+            } else {
+                let slices = [&self.text[..], &self.piece, self.tail].map(IoSlice::new);
+                let empty = usize::from(self.text.is_empty());
+                ready!(io.poll_write_vectored(cx, &slices[empty..]))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.wrote(written);
+        }
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.is_unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, mut count: usize) {
+        self.is_unflushed = true;
+        // It takes something.
+        self.blocked_since = None;
+        let of_text = count.min(self.text.len());
+        if of_text == self.text.len() {
+            // Not advanced: its room is used again.
+            self.text.clear();
+        } else {
+            self.text.advance(of_text);
+        }
+        count -= of_text;
+        let of_piece = count.min(self.piece.len());
+        self.piece.advance(of_piece);
+        self.tail = &self.tail[(count - of_piece).min(self.tail.len())..];
+    }
+}
+
+/// Up to here, copying a piece is cheaper than writing from two places.
+const SMALL: usize = 4 << 10;
+
+/// What is gathered before it is written: a TLS record.
+const FULL: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_added_is_written_in_order_however_little_fits() {
+        let activity = Activity::new();
+        let (mut client, io) = tokio::io::duplex(7);
+        let mut wire = Wire::new(io, BytesMut::new(), &activity);
+        wire.text().extend_from_slice(b"head ");
+        wire.add(Bytes::from_static(b"small "), b"tail ");
+        assert!(wire.has_room());
+        wire.add(Bytes::from(vec![b'x'; 5_000]), b" end");
+        assert!(!wire.has_room());
+        let mut read = Vec::new();
+        let writing = async {
+            std::future::poll_fn(|cx| wire.poll_write(cx)).await.expect("written");
+            drop(wire);
+        };
+        let (_, count) = tokio::join!(writing, client.read_to_end(&mut read));
+        assert_eq!(count.expect("read"), read.len());
+        assert_eq!(read, [&b"head small tail "[..], &[b'x'; 5_000], b" end"].concat());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_noticed() {
+        let activity = Activity::new();
+        let (mut client, io) = tokio::io::duplex(4);
+        let mut wire = Wire::new(io, BytesMut::new(), &activity);
+        wire.text().extend_from_slice(b"too much");
+        let mut once = async || std::future::poll_fn(|cx| Poll::Ready(wire.poll_write(cx))).await;
+        assert!(once().await.is_pending());
+        let mut sink = [0; 8];
+        client.read_exact(&mut sink[..4]).await.expect("read");
+        assert!(once().await.is_ready());
+        assert!(wire.blocked_since().is_none());
+        client.shutdown().await.expect("shut");
+        let end = std::future::poll_fn(|cx| wire.poll_read(cx, 64)).await;
+        assert_eq!(end.expect("the end"), 0);
+    }
+}
