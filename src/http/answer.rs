@@ -8,6 +8,7 @@ use http::StatusCode;
 use http::header;
 
 use crate::http::error::ForwardError;
+use crate::upstream::UpstreamError;
 
 /// The answer to a request that was not served.
 pub fn error(error: &ForwardError) -> Response<Bytes> {
@@ -17,6 +18,7 @@ pub fn error(error: &ForwardError) -> Response<Bytes> {
         ForwardError::HostMismatch | ForwardError::Refused(_) | ForwardError::Rejected(_) => {
             format!("{status}: {error}\n")
         }
+        ForwardError::Upstream(UpstreamError::ClientBody(fault)) => format!("{status}: {fault}\n"),
         // What goes on behind the proxy is for its log, not for clients.
         ForwardError::NoPool | ForwardError::Upstream(_) => format!("{status}\n"),
     };

@@ -55,6 +55,13 @@ impl ResponseBody {
         Some(Switched::new(switch.take()?, self.exchange.take()?))
     }
 
+    /// The client did not take it.
+    pub fn failed(&mut self, reason: &'static str) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.failed(reason);
+        }
+    }
+
     fn ended(&mut self) {
         if let Some(exchange) = &mut self.exchange {
             exchange.response_ended();

@@ -22,6 +22,7 @@ use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
 use crate::http::gate;
 use crate::http::http1::head::BadHead;
+use crate::http::http2::fault::Fault;
 use crate::http::identity::Identity;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
@@ -76,6 +77,8 @@ pub struct Exchange {
 pub enum Incident {
     /// A head that did not come to its end in time.
     HeadTimeout,
+    /// An HTTP/2 connection had to be ended.
+    Http2(Fault),
     /// Bytes that are no request.
     Malformed(BadHead),
     /// The service closes every connection.
@@ -259,10 +262,8 @@ impl Exchange {
     }
 
     fn done(&self) -> RequestDone {
-        let protocol = match self.version {
-            Version::HTTP_2 => Protocol::Http2,
-            _ => Protocol::Http1,
-        };
+        let is_http2 = self.version == Version::HTTP_2;
+        let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
         RequestDone {
             protocol,
             status: if self.status == 0 { CLIENT_CLOSED } else { self.status },
@@ -285,22 +286,15 @@ impl Exchange {
         let host = self.host.as_ref().and_then(gate::host);
         line.opt_str("server.address", host.as_ref().map(|host| host.name));
         line.str("url.path", self.uri.path());
-        if self.status != 0 {
-            line.u64("http.response.status_code", u64::from(self.status));
-        }
+        let status = Some(self.status).filter(|status| *status != 0);
+        line.opt_u64("http.response.status_code", status.map(u64::from));
         line.u64("http.request.body.size", done.received);
         line.u64("http.response.body.size", done.sent);
         line.str("network.protocol.version", version_text(self.version));
-        if let Some(connect) = self.trace.connect {
-            line.u64("portcullis.duration_us.upstream_connect", micros(connect));
-        }
-        if let Some(first_byte) = self.trace.first_byte {
-            line.u64("portcullis.duration_us.first_byte", micros(first_byte));
-        }
+        line.opt_u64("portcullis.duration_us.upstream_connect", self.trace.connect.map(micros));
+        line.opt_u64("portcullis.duration_us.first_byte", self.trace.first_byte.map(micros));
         line.u64("portcullis.duration_us.total", micros(self.began.elapsed()));
-        if let Some(rule) = self.rule {
-            line.u64("portcullis.rule", rule as u64 + 1);
-        }
+        line.opt_u64("portcullis.rule", self.rule.map(|rule| rule as u64 + 1));
         // A request that was refused before has asked no pool.
         if let (Some(pool), true) = (service.pool(self.rule), self.has_asked) {
             line.str("portcullis.pool", pool.name.as_str());
@@ -347,9 +341,7 @@ impl Incident {
         service.log.write(|line| {
             head(line, service, "connection");
             line.raw(facts());
-            if let Some(status) = self.status() {
-                line.u64("http.response.status_code", status);
-            }
+            line.opt_u64("http.response.status_code", self.status());
             line.str("error.type", self.reason());
         });
     }
@@ -357,6 +349,7 @@ impl Incident {
     fn reason(self) -> &'static str {
         match self {
             Self::HeadTimeout => "request_head_timeout",
+            Self::Http2(fault) => fault.reason(),
             Self::Malformed(bad) => bad.reason(),
             Self::NoPool => "no_pool",
             Self::WriteTimeout => "client_write_timeout",
@@ -368,7 +361,7 @@ impl Incident {
         match self {
             Self::HeadTimeout => Some(408),
             Self::Malformed(bad) => Some(u64::from(bad.status().as_u16())),
-            Self::NoPool | Self::WriteTimeout => None,
+            Self::Http2(_) | Self::NoPool | Self::WriteTimeout => None,
         }
     }
 }
@@ -380,7 +373,7 @@ pub(super) fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &st
     line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
 }
 
-fn is_grpc(fields: &HeaderMap) -> bool {
+pub(super) fn is_grpc(fields: &HeaderMap) -> bool {
     let content_type = fields.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

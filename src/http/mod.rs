@@ -126,8 +126,8 @@ where
             }
         }
         Alpn::Http2 => {
-            if http2::serve(io, &client).await == http2::Finish::Stalled {
-                client.incident(Incident::WriteTimeout);
+            if let Some(fault) = http2::serve(io, &client).await {
+                client.incident(Incident::Http2(fault));
             }
         }
     }

@@ -25,16 +25,20 @@ use http_body::Frame;
 use crate::http::body::ResponseBody;
 use crate::http::client_side::ClientSide;
 use crate::http::date;
+use crate::http::exchange;
 use crate::http::fields;
 use crate::http::forward;
 use crate::http::stream_io::StreamIo;
 use crate::http::websocket;
 use crate::upstream::BodyError;
+use crate::upstream::BodyPace;
 use crate::upstream::ClientBody;
 use crate::upstream::Hearing;
 use crate::upstream::Interims;
+use crate::upstream::Pace;
 use crate::upstream::RequestBody;
 use crate::upstream::StreamBody;
+use crate::upstream::patience::Patience;
 
 /// Serves a stream to its end. What is left of a request that was answered early is refused by h2 with
 /// `NO_ERROR` (RFC 9113, section 8.1) when its body is dropped.
@@ -42,6 +46,7 @@ pub async fn serve(
     client: Arc<ClientSide>,
     request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
+    pace: Arc<Pace>,
 ) {
     if websocket::is_extended_connect(&request) {
         // Boxed: hardly any stream becomes a tunnel.
@@ -50,10 +55,11 @@ pub async fn serve(
     let is_head = *request.method() == Method::HEAD;
     let interims = Arc::new(Interims::default());
     let hearing = interims.begin();
-    let request = receive(request, &hearing);
+    let request = receive(request, &hearing, pace);
+    let patience = Patience::new(client.settings().timeouts.response_write);
     let responding = forward::respond(client, request, Some(hearing));
     if let Some(response) = unless_reset(&mut reply, &interims, responding).await {
-        send(reply, response, is_head).await;
+        send(reply, response, is_head, patience).await;
     }
 }
 
@@ -66,11 +72,12 @@ async fn serve_websocket(
     let (head, from) = request.into_parts();
     let request = Request::from_parts(head, RequestBody::Empty);
     let interims = Interims::default();
+    let patience = Patience::new(client.settings().timeouts.response_write);
     let responding = forward::respond(Arc::clone(&client), request, None);
     let Some(mut response) = unless_reset(&mut reply, &interims, responding).await else { return };
     let Some(switched) = response.body_mut().take_switched() else {
         drop(from);
-        return send(reply, response, false).await;
+        return send(reply, response, false, patience).await;
     };
     let (mut head, _) = response.into_parts();
     websocket::to_extended_connect(&mut head);
@@ -88,6 +95,10 @@ async fn unless_reset(
     responding: impl Future<Output = Response<ResponseBody>>,
 ) -> Option<Response<ResponseBody>> {
     let mut responding = std::pin::pin!(responding);
+    if std::future::poll_fn(|cx| Poll::Ready(reply.poll_reset(cx).is_ready())).await {
+        // It was reset while it waited for its turn: nobody at the endpoint needs to know of it.
+        return None;
+    }
     std::future::poll_fn(|cx| {
         let response = responding.as_mut().poll(cx);
         for interim in interims.take() {
@@ -101,7 +112,12 @@ async fn unless_reset(
     .await
 }
 
-async fn send(mut reply: SendResponse<Bytes>, response: Response<ResponseBody>, is_head: bool) {
+async fn send(
+    mut reply: SendResponse<Bytes>,
+    response: Response<ResponseBody>,
+    is_head: bool,
+    patience: Patience,
+) {
     let (mut head, body) = response.into_parts();
     head.headers.entry(header::DATE).or_insert_with(date::now);
     let is_empty = body.is_end_stream();
@@ -117,16 +133,24 @@ async fn send(mut reply: SendResponse<Bytes>, response: Response<ResponseBody>, 
         // An error means that the stream is gone, or that the configuration added a field that HTTP/2
         // does not know.
         Err(_) => reply.send_reset(Reason::INTERNAL_ERROR),
-        Ok(to) => Pipe { to, body, waiting: None }.await,
+        Ok(to) => Pipe { to, body, waiting: None, patience }.await,
     }
 }
 
 /// The request with its body; a body that is known to be empty lets go of the stream's receiving half.
-fn receive(request: Request<RecvStream>, hearing: &Hearing) -> Request<RequestBody> {
+fn receive(
+    request: Request<RecvStream>,
+    hearing: &Hearing,
+    pace: Arc<Pace>,
+) -> Request<RequestBody> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(number);
     let asks = request.headers().contains_key(header::EXPECT) && expects(request.headers());
     let asks = asks.then(|| hearing.clone());
-    request.map(|stream| RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks))))
+    // Callers of gRPC may be silent for as long as they hear something.
+    let pace = (!exchange::is_grpc(request.headers())).then(|| BodyPace::new(pace));
+    request.map(|stream| {
+        RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks, pace)))
+    })
 }
 
 fn expects(fields: &HeaderMap) -> bool {
@@ -149,6 +173,8 @@ struct Pipe {
     body: ResponseBody,
     /// A piece for which the client has no room yet, and whether it is the last one.
     waiting: Option<(Bytes, bool)>,
+    /// How long it may have none.
+    patience: Patience,
 }
 
 impl Future for Pipe {
@@ -190,9 +216,7 @@ impl Pipe {
                 if data.is_empty() {
                     return self.send(data, is_last);
                 }
-                // As little as possible: room for a piece of the whole connection's window is not to
-                // be taken by a stream that waits for its own. h2 asks for more in `send_data`.
-                self.to.reserve_capacity(1);
+                self.to.reserve_capacity(data.len());
                 self.waiting = Some((data, is_last));
                 Done::NotYet
             }
@@ -206,14 +230,33 @@ impl Pipe {
         }
     }
 
+    /// Sends no more than there is room for. What h2 would keep for later would keep its stream open
+    /// when nobody looks at it any more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
         while self.to.capacity() == 0 {
-            match ready!(self.to.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Done::Yes),
+            match self.to.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Done::Yes),
+                Poll::Pending => {
+                    ready!(self.patience.poll_end(cx));
+                    self.body.failed("client_write_timeout");
+                    self.to.send_reset(Reason::CANCEL);
+                    return Poll::Ready(Done::Yes);
+                }
             }
         }
-        let Some((data, is_last)) = self.waiting.take() else { return Poll::Ready(Done::NotYet) };
+        self.patience.renew();
+        let Some((mut data, is_last)) = self.waiting.take() else {
+            return Poll::Ready(Done::NotYet);
+        };
+        let room = self.to.capacity();
+        if room < data.len() {
+            let now = data.split_to(room);
+            let done = self.send(now, false);
+            self.to.reserve_capacity(data.len());
+            self.waiting = Some((data, is_last));
+            return Poll::Ready(done);
+        }
         Poll::Ready(self.send(data, is_last))
     }
 

@@ -23,8 +23,8 @@ use crate::upstream::client_body::ClientBody;
 use crate::upstream::error::BodyError;
 use crate::upstream::lease::Lease;
 use crate::upstream::patience::Patience;
-use crate::upstream::trailers;
 use crate::upstream::piped::BodyFault;
+use crate::upstream::trailers;
 use crate::upstream::tunnel::Switch;
 
 /// The body of a request on its way to an endpoint.

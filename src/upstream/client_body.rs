@@ -13,6 +13,7 @@ use http_body::SizeHint;
 
 use crate::upstream::error::BodyError;
 use crate::upstream::interim::Hearing;
+use crate::upstream::pace::BodyPace;
 use crate::upstream::piped::PipedBody;
 
 /// A body that comes over a client's connection.
@@ -33,16 +34,40 @@ pub struct StreamBody {
     has_data_ended: bool,
     /// The client waits for `100 Continue`.
     asks: Option<Hearing>,
+    /// `None`: it may be silent, because both sides talk as they like.
+    pace: Option<BodyPace>,
 }
 
 impl StreamBody {
     /// The body of a request. `length` is what its Content-Length says; `asks` is told when the body is
     /// wanted.
-    pub fn new(stream: RecvStream, length: Option<u64>, asks: Option<Hearing>) -> Self {
-        Self { stream, left: length, has_data_ended: false, asks }
+    pub fn new(
+        stream: RecvStream,
+        length: Option<u64>,
+        asks: Option<Hearing>,
+        pace: Option<BodyPace>,
+    ) -> Self {
+        Self { stream, left: length, has_data_ended: false, asks, pace }
     }
 
     fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_stream(cx).map_err(BodyError::Stream);
+        let Some(pace) = &mut self.pace else { return polled };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => pace.came(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(_) => self.pace = None,
+            Poll::Pending => {
+                let stall = ready!(pace.poll_stall(cx));
+                return Poll::Ready(Some(Err(BodyError::Client(stall))));
+            }
+        }
+        polled
+    }
+
+    fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
@@ -77,7 +102,7 @@ impl Body for ClientBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
-            Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Stream),
+            Self::Http2(body) => body.poll_frame(cx),
         }
     }
 

@@ -10,6 +10,7 @@ mod edge;
 mod endpoints;
 mod hardening;
 mod http;
+mod http2;
 mod kit;
 mod observability;
 mod operations;

@@ -117,7 +117,7 @@ impl Parser {
             let Some(line) = self.next_line(buffer, limits)? else { return Ok(None) };
             match &mut self.request {
                 None if line.is_empty() && !self.has_skipped => self.has_skipped = true,
-                None => self.request = Some(request_line(line, std::mem::take(&mut self.spare))?),
+                None => self.request = Some(request_line(&line, std::mem::take(&mut self.spare))?),
                 Some(_) if line.is_empty() => return self.finish().map(Some),
                 Some(request) => {
                     self.fields += 1;
@@ -200,9 +200,9 @@ impl BadHead {
 }
 
 /// RFC 9112, section 3: three words, each followed by exactly one space or the end.
-fn request_line(line: Bytes, fields: HeaderMap) -> Result<Request<()>, BadHead> {
-    let method_end = memchr::memchr(b' ', &line).ok_or(BadHead::Malformed)?;
-    let target_end = memchr::memrchr(b' ', &line).ok_or(BadHead::Malformed)?;
+fn request_line(line: &Bytes, fields: HeaderMap) -> Result<Request<()>, BadHead> {
+    let method_end = memchr::memchr(b' ', line).ok_or(BadHead::Malformed)?;
+    let target_end = memchr::memrchr(b' ', line).ok_or(BadHead::Malformed)?;
     if method_end == target_end {
         return Err(BadHead::Malformed);
     }

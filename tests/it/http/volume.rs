@@ -49,14 +49,14 @@ async fn download(http2: bool, length: u64) {
     let first = patiently(read(response.body_mut(), A_LITTLE)).await.unwrap();
     let taken = origin.taken.stands_still().await;
     assert!(taken < length, "nobody waits for the client");
-    let grown = street.proxy.memory().saturating_sub(before);
+    let grown = street.proxy.resident().saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes for {taken} that the endpoint was rid of");
 
     let began = Instant::now();
     let rest = patiently(read(response.body_mut(), u64::MAX)).await.unwrap();
     println!("{length} bytes down in {:?}, {grown} bytes of memory", began.elapsed());
     assert_eq!(first + rest, length);
-    let grown = street.proxy.memory().saturating_sub(before);
+    let grown = street.proxy.resident().saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes in the end");
 }
 
@@ -67,7 +67,7 @@ async fn upload(http2: bool, length: u64) {
     let answer = tokio::spawn(http.begin(request));
     let taken = sent.stands_still().await;
     assert!(taken < length, "nobody waits for the endpoint");
-    let grown = street.proxy.memory().saturating_sub(before);
+    let grown = street.proxy.resident().saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes for {taken} that the client was rid of");
 
     let began = Instant::now();
@@ -76,7 +76,7 @@ async fn upload(http2: bool, length: u64) {
     let reply = Reply::collect(response).await.unwrap();
     println!("{length} bytes up in {:?}, {grown} bytes of memory", began.elapsed());
     assert_eq!((reply.status.as_u16(), reply.text()), (200, length.to_string()));
-    let grown = street.proxy.memory().saturating_sub(before);
+    let grown = street.proxy.resident().saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes in the end");
 }
 
@@ -98,7 +98,7 @@ impl Haul {
         let client = street.client("shop.test");
         let mut http = if http2 { client.http2().await } else { client.http1().await };
         assert_eq!(http.get("/warm").await.text(), "warm");
-        let before = street.proxy.memory();
+        let before = street.proxy.resident();
         Self { origin, street, http, before }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod dns;
 pub(crate) mod far_end;
+pub(crate) mod frames;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod nginx;

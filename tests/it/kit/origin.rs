@@ -93,6 +93,8 @@ pub(crate) struct SeenTls {
 struct Shared {
     says: String,
     seen: Mutex<Vec<Seen>>,
+    /// Requests that came to their end.
+    whole: Mutex<usize>,
     connections: Mutex<usize>,
     headers: Mutex<Vec<Header>>,
     /// What is answered where nothing else is asked for.
@@ -164,6 +166,11 @@ impl Origin {
         self.seen().pop().expect("a request")
     }
 
+    /// How many requests came to their end, bodies included; those for `/echo` are not counted.
+    pub(crate) fn whole(&self) -> usize {
+        *self.shared.whole.lock().expect("never poisoned")
+    }
+
     /// How many connections there have been.
     pub(crate) fn connections(&self) -> usize {
         *self.shared.connections.lock().expect("never poisoned")
@@ -197,6 +204,7 @@ impl Shared {
         Arc::new(Self {
             says: text.to_owned(),
             seen: Mutex::default(),
+            whole: Mutex::default(),
             connections: Mutex::default(),
             headers: Mutex::default(),
             status: Mutex::new(StatusCode::OK),
@@ -314,6 +322,7 @@ async fn answer(
     }
     let head = request.method() == Method::HEAD;
     let body = request.into_body().collect().await?.to_bytes();
+    *shared.whole.lock().expect("never poisoned") += 1;
     if path == "/held" {
         shared.gate.acquire().await.expect("never closed").forget();
     }

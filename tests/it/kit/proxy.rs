@@ -75,6 +75,14 @@ impl Proxy {
         self.process.pid()
     }
 
+    /// The memory that it occupies, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// The address of a parent's (only, or first) TLS listener.
     pub(crate) fn address(&self, parent: &str) -> SocketAddr {
         self.listening("tls", parent)[0]
