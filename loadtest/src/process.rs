@@ -108,9 +108,13 @@ fn living_threads(pid: u32) -> Duration {
 }
 
 fn pss(pid: u32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return 0 };
+    // Of a process that is not dumpable, only root sees what is shared; then the resident memory stands for it.
+    let (text, field) = match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+        Ok(text) => (text, "Pss:"),
+        Err(_) => (fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmRSS:"),
+    };
     text.lines()
-        .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }
 

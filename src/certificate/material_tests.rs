@@ -163,6 +163,20 @@ fn a_chain_cut_anywhere_is_never_half_a_certificate() {
 }
 
 #[test]
+fn a_key_is_not_in_the_debug_output_of_its_material() {
+    let testing = testing();
+    // Where in PKCS#8 something private is; the rest may be in the certificate, too.
+    for (kind, private) in [(Kind::P256, 36), (Kind::Rsa, 1200), (Kind::Ed25519, 20)] {
+        let shown = format!("{:?}", Material::load(&testing.files(kind).config()).unwrap());
+        let key = testing.key(kind).serialize_der();
+        let some = &key[private..private + 8];
+        let numbers = some.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        let hexadecimal: String = some.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!shown.contains(&numbers) && !shown.contains(&hexadecimal), "{kind:?}");
+    }
+}
+
+#[test]
 fn an_open_key_file_is_refused_or_mentioned() {
     let files = testing().files(Kind::P256);
     for (mode, open) in [(0o644, true), (0o640, false), (0o600, false)] {

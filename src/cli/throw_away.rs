@@ -19,6 +19,7 @@ use rcgen::PKCS_RSA_SHA256;
 use rcgen::SignatureAlgorithm;
 use time::Duration;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 /// A certificate authority that lives as long as the command.
 pub struct Ca {
@@ -63,7 +64,7 @@ impl Ca {
         let key = KeyPair::generate_for(leaf.algorithm())?;
         let certificate = leaf_parameters(domains)?.signed_by(&key, &self.issuer)?;
         write(&directory.join(format!("{name}.pem")), &certificate.pem(), PUBLIC)?;
-        write(&directory.join(format!("{name}.key")), &key.serialize_pem(), PRIVATE)
+        write(&directory.join(format!("{name}.key")), &Zeroizing::new(key.serialize_pem()), PRIVATE)
     }
 }
 
@@ -81,7 +82,7 @@ pub fn self_signed(directory: &Path, name: &str, domain: &str) -> anyhow::Result
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = leaf_parameters(&[domain])?.self_signed(&key)?;
     write(&directory.join(format!("{name}.pem")), &certificate.pem(), PUBLIC)?;
-    write(&directory.join(format!("{name}.key")), &key.serialize_pem(), PRIVATE)
+    write(&directory.join(format!("{name}.key")), &Zeroizing::new(key.serialize_pem()), PRIVATE)
 }
 
 /// Writes a file that nobody else may have opened before its mode was right.

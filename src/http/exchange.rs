@@ -315,7 +315,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.has_ended {
-            // The body, or the request's future, was dropped: by hyper, because the client left.
+            // The body, or the request's future, was dropped, because the client left.
             self.failed("client_closed");
         }
         self.count();

@@ -47,6 +47,11 @@ pub enum Fault {
     /// An application log that cannot be written.
     #[error("virtual service `{0}`: {1}")]
     Log(VirtualServiceName, AppLogError),
+    /// A panic while files were read.
+    #[error(
+        "a bug of portcullis ended the reload; its messages say where, and what was in force goes on"
+    )]
+    Panic,
     /// Files of a pool's TLS settings that cannot be used.
     #[error("pool `{0}`: {1}")]
     Pool(PoolName, ClientError),

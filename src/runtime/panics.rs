@@ -111,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn every_profile_unwinds() {
+        let aborts = include_str!("../../Cargo.toml").lines().any(|line| line.starts_with("panic"));
+        assert!(!aborts, "a panic would end the process");
+    }
+
+    #[test]
     fn only_workers_have_connections() {
         assert_eq!(Place::of(Some("worker-12")), Place::Connection);
         for thread in [Some("main"), Some("log-stderr"), None] {

@@ -3,6 +3,8 @@
 //! SIGHUP, an edited file and the admin call all come here, so they cannot differ (SPEC RL-2).
 
 use std::collections::BTreeMap;
+use std::panic;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,14 +67,14 @@ impl State {
     /// Reads the configuration again and puts it in force, or changes nothing and says why.
     pub fn reload(&mut self) -> ReloadReport {
         let started = Instant::now();
-        let mut report = match Config::load(&self.path) {
+        let mut report = surviving(|| match Config::load(&self.path) {
             Ok(loaded) => self.apply(loaded),
             Err(complaints) => ReloadReport {
                 outcome: ReloadOutcome::Refused,
                 complaints: complaints.iter().map(ReloadComplaint::from).collect(),
                 ..ReloadReport::default()
             },
-        };
+        });
         report.finish(self.running.generation, started.elapsed());
         self.process.reloads.finished(report.result(), report.generation, started.elapsed());
         report
@@ -127,7 +129,9 @@ impl State {
         let mut outcomes = BTreeMap::new();
         for name in names {
             let Some((slot, config)) = self.slot(name) else { continue };
-            if let Some(outcome) = self.refresh.look(&slot, &config, patience) {
+            // A panic here is a bug in reading one certificate: the others are looked at all the same.
+            let look = AssertUnwindSafe(|| self.refresh.look(&slot, &config, patience));
+            if let Some(outcome) = panic::catch_unwind(look).unwrap_or_default() {
                 self.tell(name, &outcome);
                 outcomes.insert(name.clone(), outcome);
             }
@@ -181,5 +185,28 @@ impl State {
             }));
         }
         warnings
+    }
+}
+
+/// A panic while files are read is a bug, and no reason to stop serving: nothing that runs has been touched
+/// before the commit, which cannot fail.
+fn surviving(reload: impl FnOnce() -> ReloadReport) -> ReloadReport {
+    panic::catch_unwind(AssertUnwindSafe(reload)).unwrap_or_else(|_| ReloadReport {
+        outcome: ReloadOutcome::Refused,
+        complaints: vec![ReloadComplaint::from(&Fault::Panic)],
+        ..ReloadReport::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_reload_is_a_refusal() {
+        let report = surviving(|| panic!("as this test wants it"));
+        assert_eq!(report.outcome, ReloadOutcome::Refused);
+        assert!(report.complaints[0].message.contains("bug"));
+        assert_eq!(surviving(ReloadReport::default).outcome, ReloadOutcome::Unchanged);
     }
 }

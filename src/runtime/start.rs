@@ -99,7 +99,7 @@ fn process(config: &Config, inherited: Inherited) -> Result<Process, StartError>
     panics::watch(&recorder);
     let log = AppLog::start(config.workers, &recorder)?;
     let tickets = ticket_secret(config)?;
-    let max_connections = max_connections(config, descriptors);
+    let max_connections = max_connections(config.limits.connections, descriptors);
     let workers = (0..config.workers).map(|number| Worker::start(number, Arc::clone(&log)));
     Ok(Process {
         workers: workers.collect::<io::Result<_>>().map_err(StartError::Worker)?,
@@ -135,23 +135,26 @@ fn raise_descriptor_limit() -> u64 {
 }
 
 /// Each client connection may need an upstream one; the rest is for files, the log and the admin.
-fn max_connections(config: &Config, descriptors: u64) -> u32 {
-    let carried = descriptors.saturating_sub(KEPT_BACK) / 2;
-    let carried = u32::try_from(carried).unwrap_or(MAX_CONNECTIONS).clamp(1, MAX_CONNECTIONS);
-    match u32::try_from(config.limits.connections) {
-        Ok(0) => carried,
-        Ok(wanted) if wanted <= MAX_CONNECTIONS => {
-            if wanted > carried {
-                tracing::warn!(
-                    wanted,
-                    carried,
-                    "limits.connections is more than the open file limit carries (LimitNOFILE)"
-                );
-            }
-            wanted
-        }
-        _ => MAX_CONNECTIONS,
+/// Who knows that fewer will, because endpoints speak HTTP/2 for instance, may have more, but never so
+/// many that none is left for an endpoint.
+fn max_connections(wanted: usize, descriptors: u64) -> u32 {
+    let connections =
+        |number: u64| u32::try_from(number).unwrap_or(MAX_CONNECTIONS).clamp(1, MAX_CONNECTIONS);
+    let free = descriptors - KEPT_BACK.min(descriptors / 2);
+    let (carried, most) = (connections(free / 2), connections(free));
+    if wanted == 0 {
+        return carried;
     }
+    let used = connections(wanted as u64).min(most);
+    if wanted > carried as usize {
+        tracing::warn!(
+            wanted,
+            used,
+            carried,
+            "limits.connections is more than the open file limit carries (LimitNOFILE)"
+        );
+    }
+    used
 }
 
 fn list(faults: &[Fault]) -> String {
@@ -159,7 +162,7 @@ fn list(faults: &[Fault]) -> String {
     lines.join("\n")
 }
 
-/// Descriptors for everything but connections.
+/// Descriptors for everything but connections; of a few, half.
 const KEPT_BACK: u64 = 128;
 
 /// More sockets than one machine has memory for.
@@ -167,3 +170,21 @@ const MAX_CONNECTIONS: u32 = 10_000_000;
 
 /// Requests of the admin that wait while a reload works.
 const REQUESTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_endpoints_and_files() {
+        assert_eq!(max_connections(0, 1024), 448);
+        assert_eq!(max_connections(100, 1024), 100);
+        assert_eq!(max_connections(500, 1024), 500, "as it was wanted");
+        assert_eq!(max_connections(100_000, 1024), 896, "some are left");
+        assert_eq!(max_connections(0, 64), 16);
+        assert_eq!(max_connections(1000, 64), 32);
+        assert_eq!(max_connections(0, 0), 1);
+        assert_eq!(max_connections(0, u64::MAX), MAX_CONNECTIONS);
+        assert_eq!(max_connections(usize::MAX, u64::MAX), MAX_CONNECTIONS);
+    }
+}

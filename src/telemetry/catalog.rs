@@ -65,7 +65,7 @@ families! {
     ListenerAcceptFailures = "portcullis_listener_accept_failures_total" Counter ["virtual_service", "reason"]
         "Failures of accept on the sockets of a parent.";
     ListenerRejections = "portcullis_listener_connections_rejected_total" Counter ["virtual_service", "reason"]
-        "Accepted connections that a parent closed at once, by reason.";
+        "Times that a parent left connections waiting instead of accepting them, by reason: connection_limit.";
     SniUnmatched = "portcullis_tls_sni_unmatched_total" Counter ["virtual_service", "sni"]
         "ClientHellos on a parent whose server name selects no child: absent or unknown.";
     HandshakeFailures = "portcullis_tls_handshake_failures_total" Counter ["virtual_service", "reason"]

@@ -59,7 +59,7 @@ impl ListenerMetrics {
         self.count(&self.accept_failures, Family::ListenerAcceptFailures, reason);
     }
 
-    /// Counts a connection that was closed at once, such as over a limit.
+    /// Counts a connection that has to wait, because it would be over a limit.
     pub fn rejected(&self, reason: &'static str) {
         self.count(&self.rejections, Family::ListenerRejections, reason);
     }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::ops::Range;
 
 use rustls::pki_types::ServerName as WireName;
 
@@ -37,60 +38,66 @@ pub struct ClientHello {
 impl ClientHello {
     /// Parses the records at the start of a connection. None: more bytes are needed.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, HelloError> {
-        match locate(bytes)? {
+        match Locator::default().advance(bytes)? {
             ControlFlow::Continue(_) => Ok(None),
-            ControlFlow::Break(body) => parse_body(&body)
-                .map(Some)
-                .ok_or(HelloError::Malformed("a field has the wrong length")),
+            ControlFlow::Break(body) => Self::of_body(&body).map(Some),
         }
+    }
+
+    pub(super) fn of_body(body: &[u8]) -> Result<Self, HelloError> {
+        parse_body(body)
+            .ok_or(HelloError::Malformed("a field has the wrong length or too many entries"))
     }
 }
 
-/// Finds the body of the ClientHello, which may be spread over several records.
-/// `Continue` holds how many bytes there must be before it is worth looking again.
-pub(super) fn locate(bytes: &[u8]) -> Result<ControlFlow<Cow<'_, [u8]>, usize>, HelloError> {
-    let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
-    let mut length = None;
-    let mut spans = Vec::new();
-    let mut collected = 0;
-    let mut at = 0;
-    loop {
-        let Some(header) = bytes.get(at..at + RECORD_HEADER) else {
-            return Ok(ControlFlow::Continue(at + RECORD_HEADER));
-        };
-        check_record(header, at == 0)?;
-        let payload = at + RECORD_HEADER..at + RECORD_HEADER + length_of(&header[3..]);
-        let Some(fragment) = bytes.get(payload.clone()) else {
-            return Ok(ControlFlow::Continue(payload.end));
-        };
-        at = payload.end;
-        collected += fragment.len();
-        spans.push(payload);
-        if length.is_none() && collected >= HANDSHAKE_HEADER {
-            message = joined(bytes, &spans);
-            length = Some(check_handshake(&message)?);
-        }
-        if let Some(length) = length.filter(|length| collected >= *length) {
-            if message.len() < length {
-                message = joined(bytes, &spans);
+/// Finds the body of the ClientHello, which may be spread over several records, while they come in:
+/// each byte is looked at once, however small the pieces are.
+#[derive(Debug, Default)]
+pub(super) struct Locator {
+    /// Where the next record begins.
+    at: usize,
+    /// What earlier records hold of the message.
+    message: Vec<u8>,
+}
+
+impl Locator {
+    /// Looks at what has come since. Called with the same bytes as before and those that followed.
+    /// `Continue` holds how many there must be before it is worth looking again.
+    pub(super) fn advance<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<ControlFlow<Cow<'a, [u8]>, usize>, HelloError> {
+        loop {
+            let Some(header) = bytes.get(self.at..self.at + RECORD_HEADER) else {
+                return Ok(ControlFlow::Continue(self.at + RECORD_HEADER));
+            };
+            check_record(header, self.at == 0)?;
+            let payload = self.at + RECORD_HEADER;
+            let end = payload + length_of(&header[3..]);
+            let Some(fragment) = bytes.get(payload..end) else {
+                return Ok(ControlFlow::Continue(end));
+            };
+            self.at = end;
+            if self.message.is_empty()
+                && let Some(whole) = whole(fragment)?
+            {
+                return Ok(ControlFlow::Break(Cow::Borrowed(&fragment[whole])));
             }
-            return Ok(ControlFlow::Break(match message {
-                Cow::Borrowed(message) => Cow::Borrowed(&message[HANDSHAKE_HEADER..length]),
-                Cow::Owned(mut message) => {
-                    message.truncate(length);
-                    message.drain(..HANDSHAKE_HEADER);
-                    Cow::Owned(message)
-                }
-            }));
+            self.message.extend_from_slice(fragment);
+            if let Some(whole) = whole(&self.message)? {
+                return Ok(ControlFlow::Break(Cow::Owned(self.message[whole].to_vec())));
+            }
         }
     }
 }
 
-fn joined<'a>(bytes: &'a [u8], spans: &[std::ops::Range<usize>]) -> Cow<'a, [u8]> {
-    match spans {
-        [one] => Cow::Borrowed(&bytes[one.clone()]),
-        many => Cow::Owned(many.iter().flat_map(|span| &bytes[span.clone()]).copied().collect()),
+/// Where the body of the message is, if all of it is there.
+fn whole(message: &[u8]) -> Result<Option<Range<usize>>, HelloError> {
+    if message.len() < HANDSHAKE_HEADER {
+        return Ok(None);
     }
+    let end = check_handshake(message)?;
+    Ok((message.len() >= end).then_some(HANDSHAKE_HEADER..end))
 }
 
 fn check_record(header: &[u8], first: bool) -> Result<(), HelloError> {
@@ -183,6 +190,10 @@ fn parse_alpn(mut content: Bytes<'_>) -> Option<Vec<Box<[u8]>>> {
     let mut list = Bytes(content.long_list()?);
     let mut names = Vec::new();
     while !list.0.is_empty() {
+        // A box for each byte of a hello would be memory many times its size.
+        if names.len() == MAX_PROTOCOLS {
+            return None;
+        }
         names.push(list.short_list()?.into());
     }
     Some(names)
@@ -243,6 +254,8 @@ const CLIENT_HELLO: u8 = 1;
 const HANDSHAKE_HEADER: usize = 4;
 const RANDOM: usize = 32;
 const HOST_NAME: u8 = 0;
+/// Browsers offer two or three, and one that is made up.
+const MAX_PROTOCOLS: usize = 64;
 
 const SERVER_NAME: u16 = 0;
 const SUPPORTED_GROUPS: u16 = 10;

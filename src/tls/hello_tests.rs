@@ -144,6 +144,34 @@ fn what_is_no_hello_is_named() {
     assert!(matches!(error(&odd), HelloError::Malformed(_)));
 }
 
+#[test]
+fn more_protocols_than_anybody_speaks_are_refused() {
+    let offer = |names: u16| {
+        let list: Vec<u8> = (0..names).flat_map(|_| [1, b'x']).collect();
+        let list = [&(names * 2).to_be_bytes()[..], &list].concat();
+        ClientHello::parse(&with_extensions(&[(ALPN, &list)]))
+    };
+    assert_eq!(offer(64).unwrap().unwrap().alpn.len(), 64);
+    assert!(matches!(offer(65), Err(HelloError::Malformed(_))));
+}
+
+/// A byte at a time, each in a record of its own: what was looked at is not looked at again.
+#[test]
+fn the_smallest_pieces_are_looked_at_once() {
+    let bytes = real("a.example.com");
+    let pieces = in_records(&bytes[RECORD_HEADER..], 1);
+    let mut locator = Locator::default();
+    for end in 0..pieces.len() {
+        let before = locator.at;
+        let ControlFlow::Continue(needed) = locator.advance(&pieces[..end]).unwrap() else {
+            panic!("{end} of {} bytes are not enough", pieces.len());
+        };
+        assert!(needed > end && locator.at - before <= RECORD_HEADER + 1);
+    }
+    let ControlFlow::Break(body) = locator.advance(&pieces).unwrap() else { panic!("all of it") };
+    assert_eq!(Some(ClientHello::of_body(&body).unwrap()), ClientHello::parse(&bytes).unwrap());
+}
+
 #[tokio::test]
 async fn a_hello_is_read_from_a_connection_with_what_follows() {
     use crate::tls::read_hello::read_hello;

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::tls::alert::Alert;
 use crate::tls::hello::ClientHello;
-use crate::tls::hello::locate;
+use crate::tls::hello::Locator;
 use crate::tls::reason::Reason;
 
 /// A ClientHello, parsed and as it came.
@@ -35,8 +35,9 @@ where
     IO: AsyncRead + Unpin,
 {
     bytes.reserve(TYPICAL_HELLO.saturating_sub(bytes.len()));
+    let mut locator = Locator::default();
     let mut needed = 1;
-    loop {
+    let offer = loop {
         while bytes.len() < needed {
             if io.read_buf(&mut bytes).await.map_err(HelloError::Io)? == 0 {
                 return Err(if bytes.is_empty() {
@@ -51,15 +52,14 @@ where
             _ if is_http(&bytes) => return Err(HelloError::PlainHttp),
             _ => return Err(HelloError::NotTls),
         }
-        needed = match locate(&bytes)? {
-            ControlFlow::Break(_) => break,
+        needed = match locator.advance(&bytes)? {
+            ControlFlow::Break(body) => break ClientHello::of_body(&body)?,
             ControlFlow::Continue(needed) if needed > MAX_HELLO => {
                 return Err(HelloError::TooLarge);
             }
             ControlFlow::Continue(needed) => needed,
         };
-    }
-    let offer = ClientHello::parse(&bytes)?.ok_or(HelloError::Truncated)?;
+    };
     Ok(Hello { offer, bytes })
 }
 

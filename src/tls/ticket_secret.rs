@@ -166,6 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_everybody_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Tickets { secret: None, period: Duration::from_secs(3600), keep: 1 };
+        let load = |policy| TicketSecret::load(&config, dir.path(), policy);
+        load(WorldReadableKeys::Refuse).unwrap();
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(dir.path().join(FILE_NAME), open).unwrap();
+        let refused = load(WorldReadableKeys::Refuse).unwrap_err();
+        assert_eq!(refused.reason(), "key_world_readable");
+        assert!(load(WorldReadableKeys::Allow).is_ok());
+    }
+
+    #[test]
+    fn the_secret_is_not_in_its_debug_output() {
+        let period = Period { seconds: 3600, keep: 1 };
+        let secret = TicketSecret::from_bytes(&[171; MIN_SECRET], period).unwrap();
+        let service = "shop".parse().unwrap();
+        let shown = format!("{secret:?} {:?}", secret.ticketer(&service, [0; 32]));
+        assert!(!shown.contains("171") && !shown.contains("ab, ab"), "{shown}");
+    }
+
+    #[test]
     fn a_short_secret_and_a_missing_directory_are_errors() {
         let period = Period { seconds: 3600, keep: 1 };
         let short = TicketSecret::from_bytes(b"short", period).unwrap_err();

@@ -142,9 +142,10 @@ impl Endpoint {
                 Some(sender) => sender,
                 None => self.connect_timed(manner, terms.source, trace).await?,
             };
+            let body = outgoing.request().and_then(|request| request.body().progress());
             let error = match first_byte(&mut sender, outgoing, terms, trace).await {
                 Ok(response) => {
-                    let lease = Lease::new(sender, in_flight);
+                    let lease = Lease::new(sender, in_flight, body);
                     return accept(response, lease, manner, terms.body_timeout);
                 }
                 Err(error) => error,

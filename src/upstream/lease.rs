@@ -9,6 +9,7 @@ use hyper::client::conn::http2;
 
 use crate::telemetry::pool_metrics;
 use crate::upstream::adapt;
+use crate::upstream::body::Progress;
 use crate::upstream::body::RequestBody;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::error::UpstreamError;
@@ -35,6 +36,8 @@ pub struct InFlight {
 pub struct Lease {
     sender: Sender,
     in_flight: InFlight,
+    /// The body of the request that is being answered, if it has one.
+    body: Option<Arc<Progress>>,
 }
 
 impl Sender {
@@ -86,8 +89,8 @@ impl Drop for InFlight {
 
 impl Lease {
     /// A connection that carries a response.
-    pub fn new(sender: Sender, in_flight: InFlight) -> Self {
-        Self { sender, in_flight }
+    pub fn new(sender: Sender, in_flight: InFlight, body: Option<Arc<Progress>>) -> Self {
+        Self { sender, in_flight, body }
     }
 
     /// The connection is not HTTP's any more; its endpoint goes on counting it.
@@ -100,9 +103,12 @@ impl Lease {
         matches!(self.sender, Sender::Http2(_))
     }
 
-    /// The response broke off.
+    /// The response broke off: by the endpoint, unless the client's half of the exchange did before.
     pub fn broke(self) {
-        self.in_flight.endpoint.failed();
+        let is_clients = |body: &Progress| body.fault().is_some() || body.has_overrun();
+        if !self.body.as_deref().is_some_and(is_clients) {
+            self.in_flight.endpoint.failed();
+        }
     }
 
     /// The response has ended cleanly: the next request may have the connection.

@@ -8,6 +8,7 @@ mod certificate_choice;
 mod client_identity;
 mod edge;
 mod endpoints;
+mod faults;
 mod hardening;
 mod http;
 mod http2;

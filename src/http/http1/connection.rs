@@ -177,7 +177,10 @@ where
             if let Poll::Ready(Ok(response)) = responding.as_mut().poll(cx) {
                 return Poll::Ready(Ok(response));
             }
-            if let Some(interims) = self.bounds.activity.begun_interims() {
+            // A client that does not read loses those that there is no room for.
+            if self.wire.has_room()
+                && let Some(interims) = self.bounds.activity.begun_interims()
+            {
                 interim::render(&interims.take(), self.wire.text());
             }
             self.poll_client(cx).map(Err)
@@ -194,7 +197,7 @@ where
         self.phase = Phase::Sending;
         let (content, persistence) = self.write_head(&head, &body, terms);
         self.parser.reuse(head.headers);
-        let mut outlet = Outlet::new(content, terms.takes_trailers);
+        let mut outlet = Outlet::new(content, terms);
         std::future::poll_fn(|cx| self.poll_send(cx, &mut outlet, &mut body)).await?;
         // Counted and logged before the connection goes on or ends.
         drop(body);

@@ -176,6 +176,22 @@ fn a_parser_reads_one_head_after_the_other() {
     assert!(parser.parse(&mut buffer, &Limits::default()).expect("fine").is_none());
 }
 
+/// A busy connection reads into the same buffer again and again.
+#[test]
+fn nothing_of_a_head_that_is_dropped_holds_the_buffer() {
+    let (mut parser, mut buffer) = (Parser::default(), BytesMut::with_capacity(4_096));
+    let first = buffer.as_ptr() as usize;
+    for _ in 0..100 {
+        if buffer.capacity() < 1_024 {
+            buffer.reserve(4_096);
+        }
+        assert!((first..first + 4_096).contains(&(buffer.as_ptr() as usize)));
+        buffer.extend_from_slice(b"GET /some/path HTTP/1.1\r\nHost: a.example\r\nX-Y: z\r\n\r\n");
+        let head = parser.parse(&mut buffer, &Limits::default()).expect("fine").expect("whole");
+        parser.reuse(head.request.into_parts().0.headers);
+    }
+}
+
 /// What comes of these bytes, said so that it can be compared.
 fn outcome(pieces: &[&[u8]], limits: &Limits) -> String {
     let (mut parser, mut buffer) = (Parser::default(), BytesMut::new());

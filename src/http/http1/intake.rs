@@ -227,3 +227,91 @@ const ROOM: usize = 16 << 10;
 
 /// A body may begin as slowly as it likes, for so long.
 const RATE_AFTER: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 10_000 });
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::Waker;
+
+    use http_body::Body;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::config::limits::Limits;
+    use crate::config::timeouts::Timeouts;
+    use crate::upstream::BodyError;
+
+    fn settings() -> Settings {
+        Settings {
+            timeouts: Timeouts { request_body: Duration::from_secs(3), ..Timeouts::default() },
+            limits: Limits { request_body_rate: 10, ..Limits::default() },
+        }
+    }
+
+    /// A turn of the connection's task.
+    fn turn<IO: AsyncRead + Unpin>(intake: &mut Intake, wire: &mut Wire<'_, IO>, of: &Activity) {
+        intake.poll(&mut Context::from_waker(Waker::noop()), wire, true, of);
+    }
+
+    fn ask(body: &mut RequestBody) -> Poll<Option<Result<usize, BodyError>>> {
+        let polled = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        polled.map_ok(|frame| frame.into_data().map_or(0, |data| data.len()))
+    }
+
+    /// SPEC PX-5: who waits for the endpoint does not wait for the client.
+    #[tokio::test(start_paused = true)]
+    async fn only_the_wait_for_the_client_counts() {
+        let (activity, settings) = (Activity::new(), settings());
+        let (mut client, io) = tokio::io::duplex(64);
+        let mut wire = Wire::new(io, BytesMut::new(), &activity);
+        let (mut intake, mut body) = Intake::begin(Framing::Length(60), false, &mut wire.input);
+        turn(&mut intake, &mut wire, &activity);
+        assert_eq!(intake.deadline(&settings), None, "nobody asks");
+        assert!(ask(&mut body).is_pending());
+        turn(&mut intake, &mut wire, &activity);
+        let began = activity.now();
+        let slow = Some((began + micros(RATE_AFTER), BodyFault::TooSlow));
+        assert_eq!(intake.deadline(&settings), slow, "the body is waited for");
+        client.write_all(&[b'x'; 20]).await.expect("sent");
+        tokio::time::advance(Duration::from_millis(40)).await;
+        turn(&mut intake, &mut wire, &activity);
+        assert_eq!(intake.deadline(&settings), None, "a piece waits for the endpoint");
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert!(matches!(ask(&mut body), Poll::Ready(Some(Ok(20)))));
+        assert!(ask(&mut body).is_pending());
+        turn(&mut intake, &mut wire, &activity);
+        // Twenty bytes are enough for two seconds, of which 40 ms are over.
+        let slow = Some((activity.now() + 1_960_000, BodyFault::TooSlow));
+        assert_eq!(intake.deadline(&settings), slow);
+        let patient = Settings {
+            limits: Limits { request_body_rate: 0, ..Limits::default() },
+            ..settings.clone()
+        };
+        let silent = Some((activity.now() + 3_000_000, BodyFault::Silent));
+        assert_eq!(intake.deadline(&patient), silent);
+        intake.fail(BodyFault::TooSlow);
+        let fault = ask(&mut body);
+        assert!(
+            matches!(fault, Poll::Ready(Some(Err(BodyError::Client(BodyFault::TooSlow))))),
+            "{fault:?}"
+        );
+        assert!(!intake.settle(&mut wire.input), "no request can follow");
+    }
+
+    #[tokio::test]
+    async fn to_go_on_is_said_once_and_only_to_those_who_send_nothing_before() {
+        let activity = Activity::new();
+        for (first, said) in [(&b""[..], 1), (b"some", 0)] {
+            let (_client, io) = tokio::io::duplex(64);
+            let mut wire = Wire::new(io, BytesMut::from(first), &activity);
+            let (mut intake, mut body) = Intake::begin(Framing::Length(9), true, &mut wire.input);
+            turn(&mut intake, &mut wire, &activity);
+            assert!(wire.text().is_empty(), "nobody asks");
+            while matches!(ask(&mut body), Poll::Ready(Some(Ok(_)))) {}
+            turn(&mut intake, &mut wire, &activity);
+            turn(&mut intake, &mut wire, &activity);
+            let text = String::from_utf8_lossy(wire.text()).into_owned();
+            assert_eq!(text.matches("100 Continue").count(), said, "{text}");
+        }
+    }
+}

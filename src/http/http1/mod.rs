@@ -249,9 +249,6 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
-/// A client that takes nothing for this long is cut: over HTTP/2.
-pub const WRITE_STALL: Duration = Duration::from_secs(60);
-
 /// How long a closing connection is kept for a client that is still sending.
 const LINGER: Duration = Duration::from_secs(2);
 

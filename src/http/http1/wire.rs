@@ -30,6 +30,8 @@ pub struct Wire<'a, IO> {
     tail: &'static [u8],
     /// Something was written that may not have left.
     is_unflushed: bool,
+    /// The client needed long for what it was given last.
+    is_slow: bool,
     blocked_since: Option<u64>,
 }
 
@@ -44,6 +46,7 @@ impl<'a, IO> Wire<'a, IO> {
             piece: Bytes::new(),
             tail: &[],
             is_unflushed: false,
+            is_slow: false,
             blocked_since: None,
         }
     }
@@ -105,7 +108,7 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
         let written = self.poll_write_all(cx);
         match (written.is_pending(), self.blocked_since) {
             (true, None) => self.blocked_since = Some(self.activity.now()),
-            (false, Some(_)) => self.blocked_since = None,
+            (false, _) => self.took_some(),
             _ => {}
         }
         written
@@ -117,7 +120,12 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
             let written = if self.piece.is_empty() && self.tail.is_empty() {
                 ready!(io.poll_write(cx, &self.text))?
             } else {
-                let slices = [&self.text[..], &self.piece, self.tail].map(IoSlice::new);
+                // TLS takes all that it is given and does not tell how much of it has left: of little
+                // at a time, it shows that a slow client takes something.
+                let most = if self.is_slow { FULL } else { usize::MAX };
+                let piece = &self.piece[..self.piece.len().min(most)];
+                let tail = if piece.len() < self.piece.len() { &[] } else { self.tail };
+                let slices = [&self.text[..], piece, tail].map(IoSlice::new);
                 let empty = usize::from(self.text.is_empty());
                 ready!(io.poll_write_vectored(cx, &slices[empty..]))?
             };
@@ -125,16 +133,24 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.wrote(written);
+            if self.is_slow {
+                ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            }
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.is_unflushed = false;
         Poll::Ready(Ok(()))
     }
 
+    fn took_some(&mut self) {
+        if let Some(since) = self.blocked_since.take() {
+            self.is_slow = self.activity.now().saturating_sub(since) > SLOW;
+        }
+    }
+
     fn wrote(&mut self, mut count: usize) {
         self.is_unflushed = true;
-        // It takes something.
-        self.blocked_since = None;
+        self.took_some();
         let of_text = count.min(self.text.len());
         if of_text == self.text.len() {
             // Not advanced: its room is used again.
@@ -151,6 +167,9 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
 
 /// Up to here, copying a piece is cheaper than writing from two places.
 const SMALL: usize = 4 << 10;
+
+/// Whoever makes others wait so long, in microseconds, is given little at a time.
+const SLOW: u64 = 1_000_000;
 
 /// What is gathered before it is written: a TLS record.
 const FULL: usize = 16 << 10;

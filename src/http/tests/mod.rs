@@ -1,6 +1,7 @@
 //! Requests over in-memory client connections to real loopback origins.
 
 mod hosts;
+mod http1;
 mod http2;
 mod lifetime;
 mod lines;
@@ -116,7 +117,8 @@ pub(super) fn pool(config: &config::pool::Pool) -> Arc<Pool> {
 pub(super) fn settings() -> Settings {
     Settings {
         timeouts: Timeouts { keep_alive: Duration::from_secs(60), ..Timeouts::default() },
-        limits: Limits::default(),
+        // What is slow on a busy machine is no client that is too slow.
+        limits: Limits { request_body_rate: 0, ..Limits::default() },
     }
 }
 

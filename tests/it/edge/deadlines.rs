@@ -69,7 +69,7 @@ async fn a_proxy_header_that_drips_in_has_no_more_time_than_a_hello() {
 #[tokio::test]
 async fn a_client_that_does_not_take_its_refusal_is_let_go() {
     let street = TwoSites::with("tls_profile = \"modern\"").await;
-    let before = street.proxy.descriptors();
+    let before = street.proxy.descriptors().await;
     let old = street.client("blog.test").tls12().hello();
     let mut held = Vec::new();
     for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x00\x04\x63\x00\x00\x00", &old] {
@@ -90,7 +90,7 @@ async fn a_client_that_does_not_take_its_refusal_is_let_go() {
 async fn a_client_that_does_not_close_an_idle_connection_is_let_go() {
     let street =
         TwoSites::with("[timeouts]\nkeep_alive = \"200ms\"\nrequest_head = \"200ms\"").await;
-    let before = street.proxy.descriptors();
+    let before = street.proxy.descriptors().await;
     let mut held = Vec::new();
     for alpn in ["h2", "http/1.1"] {
         for _ in 0..4 {

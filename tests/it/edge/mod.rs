@@ -1,8 +1,10 @@
 //! The side that the internet sees: floods, crowds and clients that take their time, one service's
 //! beside the others'.
 
+mod crowd;
 mod deadlines;
 mod handshakes;
+mod tls_floods;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use super::status_of;
 use crate::kit::Ca;
+use crate::kit::Client;
 use crate::kit::Leaf;
 use crate::kit::Proxy;
 use crate::kit::Site;
@@ -57,12 +58,14 @@ async fn a_reload_can_still_open_a_port_below_1024() {
     }
     let site = site();
     site.give_to(NOBODY, NOBODY);
-    let low = low_port();
-    let proxy = Proxy::start(&site, &toml(&low, "user = \"nobody\"")).await;
-    site.configure(&toml(&format!("{low}\", \"{}", low_port()), "user = \"nobody\""));
+    let (first, second) = (low_port(), low_port());
+    let proxy = Proxy::start(&site, &toml(&first, "user = \"nobody\"")).await;
+    site.configure(&toml(&format!("{first}\", \"{second}"), "user = \"nobody\""));
     site.give_to(NOBODY, NOBODY);
     proxy.reload().await;
-    assert_eq!(proxy.listening("tls", "edge").len(), 2);
+    proxy.says("the second address", |message| message["address"] == *second).await;
+    let visit = Client::to(second.parse().unwrap()).name("one.test").visit().await.unwrap();
+    assert_eq!(visit.body, "one");
 }
 
 /// OPS-3

@@ -5,6 +5,7 @@ use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::uri::PathAndQuery;
+use hyper::Method;
 use tokio::sync::mpsc;
 use tonic::Code;
 use tonic::Request;
@@ -19,6 +20,7 @@ use crate::kit::grpc;
 use crate::kit::grpc::Calls;
 use crate::kit::grpc::GrpcOrigin;
 use crate::kit::grpc::Raw;
+use crate::kit::http::pieces;
 use crate::kit::raw_origin::unused_port;
 use crate::kit::within;
 
@@ -176,6 +178,20 @@ async fn a_client_stream_with_pauses_is_not_cut() {
     assert_eq!(reply.unwrap().get_ref(), "one two three");
 }
 
+/// SPEC PX-5, from the other side: a call may be silent where a body may not.
+#[tokio::test]
+async fn a_stream_whose_client_is_silent_is_left_alone() {
+    let mut house = House::with("", "[timeouts]\nrequest_body = \"200ms\"").await;
+    let (sender, mut replies) = house.chat().await;
+    let mut http = house.street.client("blog.test").http2().await;
+    let (_silent, body) = pieces();
+    let request = http.head(Method::POST, "/count").body(body).unwrap();
+    let reply = http.send(request).await.unwrap();
+    assert_eq!(reply.status, 408, "a body that is as silent");
+    within("room for a message", sender.send(Bytes::from_static(b"after that"))).await.unwrap();
+    assert_eq!(next(&mut replies).await.unwrap().unwrap(), "after that");
+}
+
 /// A service in front of a gRPC server, and a client of it.
 struct House {
     origin: GrpcOrigin,
@@ -186,9 +202,14 @@ struct House {
 impl House {
     /// With these keys of the pool.
     async fn start(keys: &str) -> Self {
+        Self::with(keys, "").await
+    }
+
+    /// The same with more tables.
+    async fn with(keys: &str, more: &str) -> Self {
         let origin = GrpcOrigin::start().await;
         let keys = format!("protocol = \"http2\"\n{keys}");
-        let street = Box::pin(street_to(&origin.endpoint(), &keys, "")).await;
+        let street = Box::pin(street_to(&origin.endpoint(), &keys, more)).await;
         let calls = grpc::calls(&street.client("shop.test")).await;
         Self { origin, calls, street }
     }

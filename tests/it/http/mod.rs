@@ -1,5 +1,6 @@
 //! One request through the proxy, whatever is spoken on either side.
 
+mod deadlines_http1;
 mod faults;
 mod fields;
 mod grpc;
@@ -8,6 +9,7 @@ mod nginx;
 mod origins;
 mod pools;
 mod redirects;
+mod smuggling;
 mod streaming;
 mod troubles;
 mod volume;
@@ -176,7 +178,7 @@ async fn street_with_pool(origin: &Origin, keys: &str) -> TwoSites {
 }
 
 /// The same for any endpoint, with more tables.
-async fn street_to(endpoint: &str, keys: &str, more: &str) -> TwoSites {
+pub(crate) async fn street_to(endpoint: &str, keys: &str, more: &str) -> TwoSites {
     let street = TwoSites::with(more).await;
     let other = format!("[pool.shop]\nendpoints = [\"{endpoint}\"]\n{keys}\n");
     let toml = street.toml(more);

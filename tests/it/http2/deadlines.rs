@@ -8,9 +8,12 @@ use crate::kit::TwoSites;
 use crate::kit::eventually;
 use crate::kit::frames::*;
 use crate::kit::proxy::log_line;
+use crate::kit::proxy::log_lines;
+
+type Half = (&'static str, fn() -> Vec<u8>);
 
 /// Half of something, and silence.
-const HALVES: &[(&str, fn() -> Vec<u8>)] = &[
+const HALVES: &[Half] = &[
     ("half a block", || frame(HEADERS, END_STREAM, 1, &block(&request("GET", "shop.test", "/")))),
     ("half a frame", || get(1, "shop.test", "/")[..20].to_vec()),
     ("half a head of a frame", || get(1, "shop.test", "/")[..3].to_vec()),
@@ -29,7 +32,7 @@ async fn half_of_something_ends_the_connection_in_time() {
     for (number, (what, half)) in HALVES.iter().enumerate() {
         let mut frames = Frames::open(&street.client("shop.test")).await;
         frames.say(&half()).await;
-        let heard = frames.to_the_end().await;
+        let heard = frames.until_closed().await;
         assert_eq!(heard.goaway, Some(NO_ERROR), "{what}: {heard:?}");
         is_told(&street, "request_head_timeout", (number + 1) as f64).await;
     }
@@ -60,7 +63,7 @@ async fn half_a_preface_ends_the_connection_in_time() {
     let street = TwoSites::with("[timeouts]\nrequest_head = \"300ms\"").await;
     let mut frames = Frames::silent(&street.client("shop.test")).await;
     frames.say(&PREFACE[..10]).await;
-    assert!(frames.to_the_end().await.is_closed);
+    assert!(frames.until_closed().await.is_closed);
     is_told(&street, "request_head_timeout", 1.0).await;
 }
 
@@ -71,9 +74,9 @@ async fn a_connection_without_streams_is_left_and_pings_are_no_activity() {
     let street = TwoSites::with(keys).await;
     let client = street.client("shop.test");
     let mut silent = Frames::silent(&client).await;
-    assert!(silent.to_the_end().await.is_closed, "not even a preface");
+    assert!(silent.until_closed().await.is_closed, "not even a preface");
     let mut unasked = Frames::open(&client).await;
-    assert_eq!(unasked.to_the_end().await.goaway, Some(NO_ERROR), "no request");
+    assert_eq!(unasked.until_closed().await.goaway, Some(NO_ERROR), "no request");
     let mut frames = Frames::open(&client).await;
     frames.say(&get(1, "shop.test", "/")).await;
     let mut pongs = 0;
@@ -108,7 +111,25 @@ async fn a_body_that_stops_is_answered_408_and_never_whole_for_the_origin() {
     frames.say(&get(3, "shop.test", "/")).await;
     let heard = frames.until("another answer", |heard| heard.ended.contains(&3)).await;
     assert_eq!(heard.statuses[&3], 200, "the connection goes on: {heard:?}");
-    assert_eq!((street.shop.seen().len(), street.shop.whole()), (2, 1), "no whole body there");
+    assert_eq!(street.shop.whole(), ["/"], "no whole body there");
+}
+
+/// SPEC PX-5: request body, of which a little comes all the time. The first ten seconds say nothing.
+#[tokio::test]
+async fn a_body_that_trickles_is_answered_408() {
+    let street = TwoSites::with("[limits]\nrequest_body_rate = \"1MiB\"").await;
+    let mut frames = Frames::open(&street.client("shop.test")).await;
+    frames.say(&headers(0, 1, &request("POST", "shop.test", "/count"))).await;
+    eventually("a line about a body that trickles", async || {
+        frames.say(&frame(DATA, 0, 1, &[b't'; 300])).await;
+        let lines = log_lines(&street.site, "app.log");
+        lines.iter().any(|line| line["error.type"] == "request_body_too_slow").then_some(())
+    })
+    .await;
+    let heard = frames.until("an answer", |heard| heard.ended.contains(&1)).await;
+    assert_eq!(heard.statuses[&1], 408, "{heard:?}");
+    is_counted(&street, "request_body_too_slow", 1.0).await;
+    assert!(street.shop.whole().is_empty(), "no whole body there");
 }
 
 /// SPEC PX-5: request body, when the response has begun already.

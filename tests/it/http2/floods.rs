@@ -116,7 +116,7 @@ async fn a_block_that_unpacks_to_megabytes_ends_the_connection() {
         bomb.extend(kept);
         bomb.extend([0xbe; 12_000]);
         frames.say(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &bomb)).await;
-        let heard = frames.to_the_end().await;
+        let heard = frames.until_closed().await;
         assert_eq!(heard.goaway, Some(ENHANCE_YOUR_CALM), "{heard:?}");
     }
     is_told(&street, "request_head_too_large", 20.0).await;

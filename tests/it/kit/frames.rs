@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::DEADLINE;
 use super::client::Client;
 use super::within;
 
@@ -36,7 +37,6 @@ pub(crate) const WITH_PRIORITY: u8 = 32;
 /// Error codes (section 7).
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
-pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
 pub(crate) const STREAM_CLOSED: u32 = 5;
 pub(crate) const FRAME_SIZE_ERROR: u32 = 6;
@@ -181,7 +181,7 @@ impl Frames {
     }
 
     /// Listens until the proxy closes the connection.
-    pub(crate) async fn to_the_end(&mut self) -> Heard {
+    pub(crate) async fn until_closed(&mut self) -> Heard {
         self.until("the end of the connection", |_| false).await
     }
 
@@ -196,7 +196,8 @@ impl Frames {
                 }
             }
         };
-        within(what, listening).await;
+        let in_time = tokio::time::timeout(DEADLINE, listening).await;
+        assert!(in_time.is_ok(), "{what}: not within {DEADLINE:?}, but {heard:?}");
         heard
     }
 

@@ -93,8 +93,8 @@ pub(crate) struct SeenTls {
 struct Shared {
     says: String,
     seen: Mutex<Vec<Seen>>,
-    /// Requests that came to their end.
-    whole: Mutex<usize>,
+    /// Paths of requests that came to their end.
+    whole: Mutex<Vec<String>>,
     connections: Mutex<usize>,
     headers: Mutex<Vec<Header>>,
     /// What is answered where nothing else is asked for.
@@ -166,9 +166,9 @@ impl Origin {
         self.seen().pop().expect("a request")
     }
 
-    /// How many requests came to their end, bodies included; those for `/echo` are not counted.
-    pub(crate) fn whole(&self) -> usize {
-        *self.shared.whole.lock().expect("never poisoned")
+    /// The paths of requests that came to their end, bodies included; `/echo` is never among them.
+    pub(crate) fn whole(&self) -> Vec<String> {
+        self.shared.whole.lock().expect("never poisoned").clone()
     }
 
     /// How many connections there have been.
@@ -184,6 +184,12 @@ impl Origin {
     /// Closes all connections that are open.
     pub(crate) fn hang_up(&self) {
         self.shared.open.lock().expect("never poisoned").abort_all();
+    }
+
+    /// Closes its socket and all connections, as if it were killed.
+    pub(crate) fn stop(&self) {
+        self.accepting.abort();
+        self.hang_up();
     }
 
     async fn start(text: &str, speaks: Speaks) -> Self {
@@ -216,8 +222,7 @@ impl Shared {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        self.accepting.abort();
-        self.hang_up();
+        self.stop();
     }
 }
 
@@ -322,7 +327,7 @@ async fn answer(
     }
     let head = request.method() == Method::HEAD;
     let body = request.into_body().collect().await?.to_bytes();
-    *shared.whole.lock().expect("never poisoned") += 1;
+    shared.whole.lock().expect("never poisoned").push(path.clone());
     if path == "/held" {
         shared.gate.acquire().await.expect("never closed").forget();
     }

@@ -77,7 +77,7 @@ impl Proxy {
 
     /// The memory that it occupies, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
@@ -144,23 +144,16 @@ impl Proxy {
         self.process.exit_code().await
     }
 
-    /// How many files and sockets it has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("our own child").count()
+    /// How many files and sockets it has open, this question's own among them. As it says itself:
+    /// `/proc/PID/fd` of a process that is not dumpable is root's.
+    pub(crate) async fn descriptors(&self) -> usize {
+        self.metric("process_open_fds", &[]).await as usize
     }
 
     /// Waits until no more of them are open.
     pub(crate) async fn descriptors_become(&self, most: usize) {
         let what = format!("{most} descriptors or fewer");
-        eventually(&what, async || (self.descriptors() <= most).then_some(())).await;
-    }
-
-    /// The memory that it occupies, in bytes.
-    pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("our child");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kilobytes * 1024
+        eventually(&what, async || (self.descriptors().await <= most).then_some(())).await;
     }
 
     /// Whether the process is still there.

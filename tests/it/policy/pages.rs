@@ -11,7 +11,7 @@ use crate::kit::http::empty;
 use crate::kit::raw_origin::unused_port;
 
 const KEYS: &str = r#"
-error_pages = { 404 = "errors/404.html", 421 = "errors/421.txt", 502 = "errors/502.html", 503 = "errors/503.json" }
+error_pages = { 400 = "errors/400.html", 404 = "errors/404.html", 421 = "errors/421.txt", 502 = "errors/502.html", 503 = "errors/503.json" }
 
 [[virtual_service.blog.rules]]
 path = "/none"
@@ -28,6 +28,7 @@ status = 503
 "#;
 
 fn write_pages(street: &TwoSites) {
+    street.site.write("errors/400.html", "<h1>What?</h1>");
     street.site.write("errors/404.html", "<h1>Not here</h1>");
     street.site.write("errors/421.txt", "Another connection, please.");
     street.site.write("errors/502.html", "<h1>Soon</h1>");
@@ -100,4 +101,19 @@ async fn a_page_that_is_not_there_is_refused_and_named() {
     assert_ne!(reply.status, 200);
     assert!(reply.text().contains("errors/missing.html"), "{}", reply.text());
     assert_eq!(street.client("blog.test").http1().await.get("/").await.status, 502, "as before");
+}
+
+/// PX-4: what is no request has its page, too, and the fields of the service.
+#[tokio::test]
+async fn what_is_no_request_has_its_page() {
+    let street = TwoSites::start().await;
+    write_pages(&street);
+    let keys = format!("response_headers = {{ set = {{ x-said-by = \"blog\" }} }}\n{KEYS}");
+    reconfigure(&street, &street.blog.endpoint(), &keys).await;
+    let answer = street.client("blog.test").say(b"GET / HTTP/1.1\nhost: x\r\n\r\n").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("<h1>What?</h1>"), "{answer}");
+    for field in ["x-said-by: blog", "content-type: text/html; charset=utf-8", "content-length: 14"]
+    {
+        assert!(answer.contains(&format!("\r\n{field}\r\n")), "{field} in {answer}");
+    }
 }

@@ -196,7 +196,7 @@ async fn failed(street: &Street, reason: &str) {
 async fn an_idle_stream_holds_no_pipes() {
     let street = Street::start().await;
     let hello = street.proxy.client("through.test").hello();
-    let before = street.proxy.descriptors();
+    let before = street.proxy.descriptors().await;
     let mut streams = Vec::new();
     for _ in 0..40 {
         let address = street.proxy.address("edge");
@@ -210,7 +210,7 @@ async fn an_idle_stream_holds_no_pipes() {
         within("bulk", async { tokio::join!(writing, reading) }).await;
         streams.push((near, far));
     }
-    let idle = street.proxy.descriptors() - before;
+    let idle = street.proxy.descriptors().await - before;
     // Two sockets each; what the two workers keep to spare are a pipe or two.
     assert!((80..=100).contains(&idle), "{idle} descriptors for {} streams", streams.len());
 }

@@ -1,6 +1,7 @@
 //! What a TLS profile sets: versions, suites, groups, ALPN.
 
 mod client_certificates;
+mod sessions;
 mod tickets;
 
 use rustls::AlertDescription;

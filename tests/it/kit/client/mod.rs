@@ -262,6 +262,7 @@ impl Client {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn);
+        config.enable_secret_extraction = true;
         config.resumption = match &self.tickets {
             Some(tickets) => Resumption::store(Arc::<Tickets>::clone(tickets)),
             None => Resumption::disabled(),

@@ -1,0 +1,42 @@
+//! Fuzz targets: bytes that anybody may send, and what must hold of them. A target panics where it does
+//! not hold; that nothing else panics is the least that is asked.
+
+mod config;
+mod gate;
+mod hello;
+mod http1_body;
+mod http1_head;
+mod pem;
+mod proxy_header;
+mod services;
+
+/// What is fuzzed.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name, and that of its directory in `corpus`.
+    pub name: &'static str,
+    check: fn(&[u8]),
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self { name: "config", check: config::check },
+        Self { name: "gate", check: gate::check },
+        Self { name: "hello", check: hello::check },
+        Self { name: "http1_body", check: http1_body::check },
+        Self { name: "http1_head", check: http1_head::check },
+        Self { name: "pem", check: pem::check },
+        Self { name: "proxy_header", check: proxy_header::check },
+    ];
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.name == name)
+    }
+
+    /// Panics if something does not hold of these bytes.
+    pub fn run(&self, bytes: &[u8]) {
+        (self.check)(bytes);
+    }
+}
