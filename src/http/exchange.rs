@@ -231,12 +231,8 @@ impl Exchange {
 
     /// The response broke off; what was done to the endpoint's connection is not its fault.
     pub fn broke_off(&mut self, reason: &'static str) {
-        let fault = self.received.as_ref().and_then(|progress| progress.fault());
-        self.failed(match fault {
-            _ if self.has_overrun() => "request_body_too_large",
-            Some(fault) => fault.reason(),
-            None => reason,
-        });
+        let fault = self.received.as_ref().and_then(|progress| progress.client_reason());
+        self.failed(fault.unwrap_or(reason));
     }
 
     /// Bytes of the response's body are on their way.

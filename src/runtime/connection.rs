@@ -3,6 +3,19 @@
 //! Read the PROXY header, if one is due, and the hello; find the service in the table; shake hands as
 //! that service, or leave that to whom the bytes are relayed to; serve. What goes wrong before a
 //! service has the connection is the parent's to count and to log.
+//!
+//! No state is without an end (SPEC PX-5). What comes before the first request:
+//!
+//! | state | ends by | the client gets | reason |
+//! |---|---|---|---|
+//! | PROXY header | `timeouts.client_hello` | close | `proxy_header_missing` |
+//! | hello, bytes that drip in too | `timeouts.client_hello` | close | `timeout` |
+//! | address or rate not wanted | at once | close | `address_denied`, `connection_rate_limited` |
+//! | too many handshakes | at once | close | `handshake_limit`, `handshake_rate` |
+//! | waiting for its turn, and all flights | `timeouts.handshake` | close | `timeout` |
+//! | last words of a refusal | 1 s to take them, 1 s to leave | alert | that of the refusal |
+//! | stream, both ends silent | `tunnel_idle` | close | `tunnel_idle` |
+//! | stream, client takes nothing | `timeouts.response_write` | close | `client_write_timeout` |
 
 use std::future::Future;
 use std::future::pending;

@@ -127,6 +127,14 @@ impl Progress {
         self.fault.get().copied()
     }
 
+    /// The word for it where it is the client's doing that an exchange failed.
+    pub fn client_reason(&self) -> Option<&'static str> {
+        match self.has_overrun() {
+            true => Some("request_body_too_large"),
+            false => self.fault().map(BodyFault::reason),
+        }
+    }
+
     /// Whether all of it has come.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)

@@ -105,8 +105,7 @@ impl Lease {
 
     /// The response broke off: by the endpoint, unless the client's half of the exchange did before.
     pub fn broke(self) {
-        let is_clients = |body: &Progress| body.fault().is_some() || body.has_overrun();
-        if !self.body.as_deref().is_some_and(is_clients) {
+        if self.body.as_deref().and_then(Progress::client_reason).is_none() {
             self.in_flight.endpoint.failed();
         }
     }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -121,7 +122,12 @@ where
                 Err(end) => return end,
             };
             let (request, terms) = self.begin(head);
-            let response = match self.respond(on_request(request)).await {
+            let response = {
+                // Pinned here, once: handed over by value, it would take its room twice.
+                let responding = std::pin::pin!(on_request(request));
+                self.respond(responding).await
+            };
+            let response = match response {
                 Ok(response) => response,
                 Err(end) => return end,
             };
@@ -168,11 +174,10 @@ where
         (request.map(|()| body), terms)
     }
 
-    async fn respond<R, B>(&mut self, responding: R) -> Result<Response<B>, End>
+    async fn respond<R, B>(&mut self, mut responding: Pin<&mut R>) -> Result<Response<B>, End>
     where
         R: Future<Output = Result<Response<B>, Infallible>>,
     {
-        let mut responding = std::pin::pin!(responding);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(Ok(response)) = responding.as_mut().poll(cx) {
                 return Poll::Ready(Ok(response));

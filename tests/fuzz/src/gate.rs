@@ -90,14 +90,13 @@ fn request(bytes: &[u8]) -> Option<Request<()>> {
         let (name, value) = (&line[..at], line[at + 1..].strip_prefix(b" ")?);
         match name {
             b":authority" => authority(&mut request, value)?,
-            b":protocol" => drop(request.extensions_mut().insert(Protocol::from_static(
-                if value == b"websocket" { "websocket" } else { "other" },
-            ))),
+            b":protocol" => {
+                let word = if value == b"websocket" { "websocket" } else { "other" };
+                request.extensions_mut().insert(Protocol::from_static(word));
+            }
             _ => {
-                drop(request.headers_mut().append(
-                    HeaderName::from_bytes(name).ok()?,
-                    HeaderValue::from_bytes(value).ok()?,
-                ))
+                let name = HeaderName::from_bytes(name).ok()?;
+                request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
             }
         }
     }

@@ -34,8 +34,6 @@ async fn a_crowd_of_slow_clients_disturbs_nobody_and_goes_when_its_time_is_over(
     let labels = [("virtual_service", "edge"), ("reason", "timeout")];
     let times = 3.0 * OF_EACH_KIND as f64;
     street.proxy.metric_becomes("portcullis_tls_handshake_failures_total", &labels, times).await;
-    // Deadlines within an exchange have tests of their own.
-    crowd.exchanging.clear();
     let labels = [("virtual_service", "shop")];
     street.proxy.metric_becomes("portcullis_connections_active", &labels, 0.0).await;
     // What is kept to spare: connections to endpoints, and pipes.
@@ -104,5 +102,7 @@ const DEADLINES: &str = r#"
 client_hello = "2s"
 handshake = "2s"
 request_head = "2s"
+request_body = "2s"
+response_write = "2s"
 keep_alive = "6s"
 "#;

@@ -160,9 +160,9 @@ impl Others {
     }
 
     async fn with(more: &str) -> Self {
-        let street = TwoSites::with(more).await;
-        let http1 = street.client("blog.test").http1().await;
-        let http2 = street.client("shop.test").http2().await;
+        let street = Box::pin(TwoSites::with(more)).await;
+        let http1 = Box::pin(street.client("blog.test").http1()).await;
+        let http2 = Box::pin(street.client("shop.test").http2()).await;
         let memory = street.proxy.resident();
         Self { street, http1, http2, memory }
     }

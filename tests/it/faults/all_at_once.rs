@@ -1,14 +1,13 @@
 //! All faults together.
 
-use super::DESCRIPTORS;
 use super::ENOUGH;
-use super::exhaust_descriptors;
 use super::files;
 use super::files::Broken;
 use super::fill_the_disk;
 use super::free_the_disk;
 use super::load;
 use super::loses_lines;
+use super::without_descriptors;
 use super::writes_lines;
 use crate::kit::Origin;
 use crate::kit::TwoSites;
@@ -18,7 +17,7 @@ use crate::kit::load::beside;
 /// PX-5, RL-3, OB-1: nothing but what each fault explains, and all is well when they are over.
 #[tokio::test]
 async fn everything_breaks_and_is_mended_under_load() {
-    let street = TwoSites::with_few_files(MORE, DESCRIPTORS).await;
+    let street = TwoSites::with(MORE).await;
     let (shop, blog) = (load(&street, "shop.test"), load(&street, "blog.test"));
     shop.sees(200, ENOUGH).await;
 
@@ -29,7 +28,7 @@ async fn everything_breaks_and_is_mended_under_load() {
         files::refuses_a_broken_configuration(&street).await;
         broken.put(&street);
         street.proxy.try_reload().await.unwrap();
-        drop(exhaust_descriptors(&street.proxy).await);
+        without_descriptors(&street.proxy).await;
         shop.sees(502, 1).await;
         blog.sees(200, 1).await;
     }
@@ -54,5 +53,5 @@ async fn everything_breaks_and_is_mended_under_load() {
     street.proxy.metric_becomes("portcullis_connections_active", &[], 0.0).await;
 }
 
-/// More clients than descriptors, and no reload but those that are asked for.
-const MORE: &str = "[watch]\nfiles = false\n[limits]\nconnections = 1000";
+/// No reload but those that are asked for.
+const MORE: &str = "[watch]\nfiles = false";

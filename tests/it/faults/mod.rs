@@ -79,12 +79,11 @@ async fn no_descriptors_under_load() {
     let site = Site::new();
     let origin = Origin::saying("hello").await;
     site.certificate("c", &crate::kit::Ca::shared().issue(&crate::kit::Leaf::p256("one.test")));
-    let toml = format!("[limits]\nconnections = 1000\n{ONE}").replace("ORIGIN", &origin.endpoint());
-    let proxy = Proxy::start_with_few_files(&site, &toml, DESCRIPTORS).await;
+    let toml = ONE.replace("ORIGIN", &origin.endpoint());
+    let proxy = Proxy::start(&site, &toml).await;
     let load = Load::of(2, &proxy.client("one.test"));
     load.sees(200, ENOUGH).await;
-    let crowd = exhaust_descriptors(&proxy).await;
-    drop(crowd);
+    without_descriptors(&proxy).await;
     load.sees(200, ENOUGH).await;
     assert_eq!(beside(&load.end().await, &[200, 502, 503]), Outcomes::new());
     let labels = [("reason", "no_descriptors")];
@@ -96,17 +95,19 @@ fn load(street: &TwoSites, name: &str) -> Load {
     Load::of(2, &street.client(name))
 }
 
-/// More silent connections than there are descriptors, until the proxy says so.
-async fn exhaust_descriptors(proxy: &Proxy) -> Vec<TcpStream> {
-    let mut crowd = Vec::new();
-    for _ in 0..2 * DESCRIPTORS {
-        crowd.push(TcpStream::connect(proxy.address("edge")).await.unwrap());
-    }
+/// Takes the descriptors away that are not in use, until a client could not be accepted.
+async fn without_descriptors(proxy: &Proxy) {
     let cannot = |message: &serde_json::Value| {
         message["message"].as_str().is_some_and(|text| text.starts_with("cannot accept"))
     };
-    proxy.says("a failed accept", cannot).await;
-    crowd
+    let failures = || proxy.messages().iter().filter(|message| cannot(message)).count();
+    let before = failures();
+    proxy.limit_descriptors(Some(FEWER_THAN_ANY_PROXY_HAS));
+    let client = TcpStream::connect(proxy.address("edge")).await.unwrap();
+    let failed = async || (failures() > before).then_some(());
+    eventually("a failed accept", failed).await;
+    proxy.limit_descriptors(None);
+    drop(client);
 }
 
 /// Below the application log, which has been written before.
@@ -141,8 +142,8 @@ async fn writes_lines(site: &Site) {
 /// Answers after which a step has happened.
 const ENOUGH: usize = 10;
 
-/// What the process needs for itself, and room for some clients.
-const DESCRIPTORS: u32 = 64;
+/// Its listeners alone are more.
+const FEWER_THAN_ANY_PROXY_HAS: u64 = 4;
 
 const ONE: &str = r#"
 [virtual_service.edge]

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use super::street_to;
 use crate::kit::RawOrigin;
 use crate::kit::TwoSites;
+use crate::kit::eventually;
 use crate::kit::proxy::log_line;
 use crate::kit::within;
 
@@ -89,6 +90,26 @@ async fn a_client_that_asks_nothing_is_let_go() {
     let street = Box::pin(TwoSites::with("[timeouts]\nrequest_head = \"200ms\"")).await;
     let answer = street.client("shop.test").say(b"").await.unwrap_or_default();
     assert_eq!(answer, "");
+}
+
+/// SPEC PX-5: a client that leaves in the middle of a body has not sent a whole one, and the endpoint
+/// pays nothing for it.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_the_clients_fault() {
+    for body in ["content-length: 9\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+    {
+        let origin = RawOrigin::silent().await;
+        let street = Box::pin(street_to(&origin.endpoint(), "protocol = \"http1\"", "")).await;
+        let mut session = street.client("shop.test").handshake().await.unwrap();
+        let request = format!("POST / HTTP/1.1\r\nhost: shop.test\r\n{body}");
+        within("to ask", session.stream.write_all(request.as_bytes())).await.unwrap();
+        within("to leave", session.stream.shutdown()).await.unwrap();
+        is_told(&street, "client_body", Some(400)).await;
+        eventually("the end at the origin", async || (origin.left() == 1).then_some(())).await;
+        let endpoint = [("pool", "shop"), ("endpoint", &*origin.endpoint())];
+        let ejected = "portcullis_endpoint_ejections_total";
+        assert_eq!(street.proxy.metric(ejected, &endpoint).await, 0.0);
+    }
 }
 
 /// There is one line with this reason, and one count.

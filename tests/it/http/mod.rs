@@ -6,6 +6,7 @@ mod fields;
 mod grpc;
 mod hygiene;
 mod nginx;
+mod one_request;
 mod origins;
 mod pools;
 mod redirects;

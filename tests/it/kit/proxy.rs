@@ -6,7 +6,12 @@ use std::process::Command;
 use std::process::Stdio;
 
 use hyper::Method;
+use rustix::process::Pid;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
 use rustix::process::Signal;
+use rustix::process::getrlimit;
+use rustix::process::prlimit;
 use serde_json::Value;
 
 use super::admin;
@@ -148,6 +153,14 @@ impl Proxy {
     /// `/proc/PID/fd` of a process that is not dumpable is root's.
     pub(crate) async fn descriptors(&self) -> usize {
         self.metric("process_open_fds", &[]).await as usize
+    }
+
+    /// Limits how many it may have open from now on; `None`: as many as at its start.
+    pub(crate) fn limit_descriptors(&self, most: Option<u64>) {
+        // It has what it inherited, and has used that up to the hard limit.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: most.or(maximum), maximum };
+        prlimit(Pid::from_raw(self.pid()), Resource::Nofile, limit).expect("our own child");
     }
 
     /// Waits until no more of them are open.

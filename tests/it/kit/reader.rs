@@ -9,12 +9,10 @@ pub(crate) enum Reader {
     /// Any line end, any spelling of `chunked` in whatever looks like Transfer-Encoding, before any
     /// length.
     Chunks,
-    /// Any line end, and the first length there is; no chunks at all.
+    /// Any line end, and the first length there is, before any chunks.
     FirstLength,
-    /// Any line end, and the last length there is; no chunks at all.
+    /// Any line end, and the last length there is, before any chunks.
     LastLength,
-    /// Whatever is said: no request has a body.
-    NoBodies,
 }
 
 /// One request, as a way of reading sees it.
@@ -71,12 +69,16 @@ fn line(bytes: &[u8], reader: Reader) -> Option<(&[u8], &[u8])> {
 fn body<'a>(fields: &[String], bytes: &'a [u8], reader: Reader) -> Option<&'a [u8]> {
     let is_chunked = values(fields, "transfer-encoding", reader)
         .any(|value| value.to_ascii_lowercase().contains("chunked"));
-    let mut lengths = values(fields, "content-length", reader).filter_map(number);
-    match reader {
-        Reader::NoBodies => Some(bytes),
-        Reader::Strict | Reader::Chunks if is_chunked => chunks(bytes, reader),
-        Reader::LastLength => bytes.get(lengths.last().unwrap_or(0)..),
-        _ => bytes.get(lengths.next().unwrap_or(0)..),
+    let lengths: Vec<_> = values(fields, "content-length", reader).filter_map(number).collect();
+    let length = match reader {
+        Reader::Strict | Reader::Chunks if is_chunked => None,
+        Reader::LastLength => lengths.last(),
+        Reader::Strict | Reader::Chunks | Reader::FirstLength => lengths.first(),
+    };
+    match length {
+        Some(length) => bytes.get(*length..),
+        None if is_chunked => chunks(bytes, reader),
+        None => Some(bytes),
     }
 }
 

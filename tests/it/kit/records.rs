@@ -31,11 +31,11 @@ impl Records {
         };
         let secrets = connection.dangerous_extract_secrets().expect("the client allows it");
         let (sequence, secrets) = secrets.tx;
-        let (key, iv) = match secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-            | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-            | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
-            _ => panic!("a suite of our own"),
+        let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+        else {
+            panic!("a suite of our own");
         };
         Self { tcp, encrypter: suite.aead_alg.encrypter(key, iv), sequence }
     }

@@ -31,17 +31,6 @@ impl TwoSites {
 
     /// With more tables, or more keys of `blog`, whose table is the last one.
     pub(crate) async fn with(more: &str) -> Self {
-        Self::launched(more, async |site, toml| Proxy::start(site, toml).await).await
-    }
-
-    /// As [`with`](Self::with), with a hard limit of open files.
-    pub(crate) async fn with_few_files(more: &str, limit: u32) -> Self {
-        let start =
-            async |site: &Site, toml: &str| Proxy::start_with_few_files(site, toml, limit).await;
-        Self::launched(more, start).await
-    }
-
-    async fn launched(more: &str, start: impl AsyncFnOnce(&Site, &str) -> Proxy) -> Self {
         let site = Site::new();
         let ca = Ca::shared();
         let shop_ec = ca.issue(&Leaf::p256("shop.test").and("*.shop.test"));
@@ -56,7 +45,7 @@ impl TwoSites {
         let blog = Origin::saying("hello from blog").await;
         let rest = Origin::saying("hello from edge").await;
         let toml = configuration([&shop, &blog, &rest].map(Origin::endpoint), more);
-        let proxy = start(&site, &toml).await;
+        let proxy = Proxy::start(&site, &toml).await;
         Self { shop, blog, rest, shop_ec, shop_rsa, blog_ec, edge_ec, proxy, site }
     }
 
