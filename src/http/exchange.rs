@@ -21,11 +21,8 @@ use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
 use crate::http::gate;
-use crate::http::http1::head::BadHead;
-use crate::http::http2::fault::Fault;
 use crate::http::identity::Identity;
 use crate::service::VirtualService;
-use crate::telemetry::app_log::JsonFragment;
 use crate::telemetry::app_log::JsonLine;
 use crate::telemetry::service_metrics::ActiveRequest;
 use crate::telemetry::service_metrics::Protocol;
@@ -43,7 +40,6 @@ pub struct Exchange {
     version: Version,
     method: Method,
     uri: Uri,
-    has_body: bool,
     /// Errors are told as gRPC tells them.
     is_grpc: bool,
     /// The line of a success is kept.
@@ -72,21 +68,6 @@ pub struct Exchange {
     has_ended: bool,
 }
 
-/// Something on a connection that never became a request, and deserves a line all the same.
-#[derive(Clone, Copy, Debug)]
-pub enum Incident {
-    /// A head that did not come to its end in time.
-    HeadTimeout,
-    /// An HTTP/2 connection had to be ended.
-    Http2(Fault),
-    /// Bytes that are no request.
-    Malformed(BadHead),
-    /// The service closes every connection.
-    NoPool,
-    /// The client did not take what was written.
-    WriteTimeout,
-}
-
 impl Exchange {
     /// A request's head has come.
     pub fn begin<B: Body>(client: Arc<ClientSide>, request: &Request<B>) -> Box<Self> {
@@ -100,7 +81,6 @@ impl Exchange {
             version: request.version(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            has_body,
             // A call always has a body.
             is_grpc: has_body && is_grpc(request.headers()),
             host: None,
@@ -325,40 +305,7 @@ impl Drop for Exchange {
         if is_kept && !service.log.is_off() {
             service.log.write(|line| self.render(line, &done));
         }
-        let has_all = self.received.as_ref().is_some_and(|progress| progress.has_ended());
-        self.client.activity().exchange_ended(self.has_body && !has_all);
-    }
-}
-
-impl Incident {
-    /// Counts and logs it on the connection's service; `facts` is what its lines have in common.
-    pub fn record<'f>(self, service: &VirtualService, facts: impl FnOnce() -> &'f JsonFragment) {
-        service.metrics.request_failed(self.reason());
-        service.log.write(|line| {
-            head(line, service, "connection");
-            line.raw(facts());
-            line.opt_u64("http.response.status_code", self.status());
-            line.str("error.type", self.reason());
-        });
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::HeadTimeout => "request_head_timeout",
-            Self::Http2(fault) => fault.reason(),
-            Self::Malformed(bad) => bad.reason(),
-            Self::NoPool => "no_pool",
-            Self::WriteTimeout => "client_write_timeout",
-        }
-    }
-
-    /// What the client was told.
-    fn status(self) -> Option<u64> {
-        match self {
-            Self::HeadTimeout => Some(408),
-            Self::Malformed(bad) => Some(u64::from(bad.status().as_u16())),
-            Self::Http2(_) | Self::NoPool | Self::WriteTimeout => None,
-        }
+        self.client.activity().exchange_ended();
     }
 }
 

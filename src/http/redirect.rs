@@ -23,10 +23,10 @@ use crate::http::activity::Activity;
 use crate::http::answer;
 use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
-use crate::http::exchange::Incident;
 use crate::http::gate;
 use crate::http::http1;
 use crate::http::http1::Finish;
+use crate::http::incident::Incident;
 use crate::http::plain_line::PlainClient;
 use crate::http::plain_line::PlainExchange;
 use crate::names::ClientAddr;
@@ -76,7 +76,7 @@ where
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         client.record(&by, &PlainExchange { request: &request, host, reason, began }, &response);
-        activity.exchange_ended(has_body);
+        activity.exchange_ended();
         ready(Ok::<_, Infallible>(response.map(Full::new)))
     };
     let finish = http1::serve(io, bounds, on_request).await;

@@ -23,7 +23,7 @@ fn is_misplaced(name: &HeaderName) -> bool {
     ALONE.iter().any(is) || BEGINNINGS.iter().any(begins)
 }
 
-const ALONE: [&str; 33] = [
+const ALONE: [&str; 34] = [
     "age",
     "authorization",
     "cache-control",
@@ -49,6 +49,7 @@ const ALONE: [&str; 33] = [
     "range",
     "retry-after",
     "set-cookie",
+    "strict-transport-security",
     "te",
     "traceparent",
     "trailer",

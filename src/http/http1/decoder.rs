@@ -5,8 +5,6 @@ use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
-use http::HeaderName;
-use http::header;
 use thiserror::Error;
 
 use crate::http::http1::head::Framing;
@@ -171,9 +169,7 @@ impl Decoder {
                 return Err(BadBody);
             }
             let (name, value) = line::field(line).ok_or(BadBody)?;
-            if !is_forbidden(&name) {
-                self.trailers.append(name, value);
-            }
+            self.trailers.append(name, value);
         }
     }
 
@@ -182,35 +178,6 @@ impl Decoder {
         if self.idle_talk > MOST_TALK { Err(BadBody) } else { Ok(()) }
     }
 }
-
-/// What a trailer must not say, because it would come too late (RFC 9110, section 6.5.1). Such a one is
-/// dropped: nobody is to merge it into a head.
-pub fn is_forbidden(name: &HeaderName) -> bool {
-    FORBIDDEN.contains(name)
-}
-
-const FORBIDDEN: [HeaderName; 20] = [
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONNECTION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::EXPECT,
-    header::HOST,
-    header::MAX_FORWARDS,
-    header::PROXY_AUTHORIZATION,
-    header::RANGE,
-    header::SET_COOKIE,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::VIA,
-];
 
 /// Before a chunk's first digit.
 const SIZE: State = State::Size { size: 0, digits: 0 };

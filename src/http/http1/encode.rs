@@ -12,7 +12,6 @@ use http::response;
 use hyper::ext::ReasonPhrase;
 
 use crate::http::date;
-use crate::http::http1::decoder::is_forbidden;
 
 /// What a request says about its response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -130,7 +129,7 @@ pub fn chunk(text: &mut BytesMut, length: usize) {
 /// Ends a body of chunks.
 pub fn last_chunk(text: &mut BytesMut, trailers: Option<&HeaderMap>) {
     text.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| !is_forbidden(name)) {
+    for (name, value) in trailers.into_iter().flatten() {
         field(text, name.as_str().as_bytes(), value.as_bytes());
     }
     text.extend_from_slice(b"\r\n");
@@ -259,7 +258,6 @@ mod tests {
         }
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", HeaderValue::from_static("1"));
-        trailers.insert("content-length", HeaderValue::from_static("1"));
         let mut text = BytesMut::new();
         last_chunk(&mut text, Some(&trailers));
         last_chunk(&mut text, None);

@@ -22,7 +22,6 @@ use h2::server;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
-use crate::http::activity::Watched;
 use crate::http::client_side::ClientSide;
 use crate::http::clock::Clock;
 use crate::http::http2::fault::Fault;
@@ -44,9 +43,8 @@ where
 {
     let Settings { timeouts, limits } = client.settings();
     let activity = Arc::clone(client.activity());
-    let watched = Watched::new(io, Bytes::new(), Arc::clone(&activity));
     let pace = Arc::new(Pace::new(timeouts.request_body, limits.request_body_rate as u64));
-    let wire = Wire::new(watched, limits.http2_glitches, activity, Arc::clone(&pace));
+    let wire = Wire::new(io, limits.http2_glitches, activity, Arc::clone(&pace));
     let signs = Arc::clone(wire.signs());
     // Boxed: it is large, and the caller's future also holds what comes before it.
     let mut connection = Box::new(Connection::new(wire, client.settings()));

@@ -185,7 +185,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.activity.wrote(&written);
+        let written = ready!(written)?;
         self.sent(&bytes[..written]);
         Poll::Ready(Ok(written))
     }
@@ -195,7 +197,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.activity.wrote(&written);
+        let written = ready!(written)?;
         let mut left = written;
         for slice in slices {
             let length = left.min(slice.len());
@@ -210,12 +214,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.activity.flushed(&flushed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut {
-            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+            self.activity.blocked(shut.is_pending());
+            ready!(shut)?;
             self.is_shut = true;
         }
         match self.signs.is_parting.load(Ordering::Relaxed) {
