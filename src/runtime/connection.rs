@@ -221,7 +221,8 @@ async fn by_turns(
     if turn.comes_before(end_of(&stream)).await.is_err() {
         return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
     }
-    turn.by_turns(service.tls.accept(stream, hello)).await
+    // Boxed: it is large, and each future around it would have room for it twice.
+    turn.by_turns(Box::pin(service.tls.accept(stream, hello))).await
 }
 
 /// When a client leaves that has nothing more to say.

@@ -96,8 +96,18 @@ impl Intake {
                 feeding.asks = false;
                 wire.text().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            match wire.poll_read(cx, ROOM) {
-                Poll::Ready(Ok(read @ 1..)) => feeding.came(read, activity),
+            let room = feeding.room();
+            match wire.poll_read(cx, room) {
+                Poll::Ready(Ok(read @ 1..)) => {
+                    feeding.came(read, activity);
+                    // What else is there goes with it: an endpoint gets a few large pieces rather than
+                    // many small ones. How it ended is told again by the next read.
+                    while wire.input.len() < room
+                        && let Poll::Ready(Ok(read @ 1..)) = wire.poll_read(cx, room)
+                    {
+                        feeding.came(read, activity);
+                    }
+                }
                 Poll::Ready(Ok(0) | Err(_)) => return self.fail(BodyFault::BrokenOff),
                 Poll::Pending => return feeding.waits(activity),
             }
@@ -205,6 +215,11 @@ impl Feeding {
         self.has_waited(activity);
     }
 
+    /// How much is read at a time.
+    fn room(&self) -> usize {
+        if self.bytes < MUCH { ROOM } else { ROOM_OF_MUCH }
+    }
+
     fn waits(&mut self, activity: &Activity) {
         self.waiting_since.get_or_insert_with(|| activity.now());
     }
@@ -224,6 +239,10 @@ fn drain(decoder: &mut Decoder, input: &mut BytesMut) -> Result<bool, ()> {
 
 /// What is read at a time: a TLS record.
 const ROOM: usize = 16 << 10;
+
+/// The same of a body of which there is more, and when it counts as one.
+const ROOM_OF_MUCH: usize = 64 << 10;
+const MUCH: u64 = 64 << 10;
 
 /// A body may begin as slowly as it likes, for so long.
 const RATE_AFTER: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 10_000 });

@@ -213,7 +213,8 @@ where
                 Self::Serving(connection) => match connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, reply)))) => {
                         let (client, pace) = (Arc::clone(client), Arc::clone(pace));
-                        tokio::spawn(stream::serve(client, request, reply, pace));
+                        // Boxed: a task moves its future about, and this one is large.
+                        tokio::spawn(Box::pin(stream::serve(client, request, reply, pace)));
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(fault(&error)),
                     Poll::Ready(None) => return Poll::Ready(None),
