@@ -51,15 +51,18 @@
 //!
 //! **A connection.** [`runtime::accept`] takes it from the kernel. [`runtime::connection`] is the
 //! product in one screen: a PROXY header is read where one is due; [`tls::hello`] reads and parses
-//! the ClientHello with our own parser; [`service::table`] finds the service, whose policy may close
-//! the connection before its handshake costs a signature; a `passthrough` service goes to [`relay`]
-//! with the bytes of the hello; [`tls::choose`] decides version, suite, group and certificate as a
+//! the ClientHello with our own parser; [`service::table`] finds the service, whose policy and whose
+//! limits may close the connection before its handshake costs a signature; a `passthrough` service
+//! goes to [`relay`] with the bytes of the hello; the services of a worker take turns with their
+//! handshakes ([`runtime::turnstile`]), so that a crowd at one waits for itself; [`tls::choose`] decides version, suite, group and certificate as a
 //! pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has rustls carry that
-//! out; [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/2 with clients is h2
-//! itself, everything else of HTTP is hyper. A connection that fails before it has a service is the
+//! out; [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 with clients is our
+//! own ([`http::http1`]), HTTP/2 with clients is h2 itself, whose bytes are watched as they pass
+//! ([`http::http2`]), and hyper speaks to endpoints and serves the admin. A connection that fails before it has a service is the
 //! parent's to count and to log.
 //!
-//! **A request.** [`http`] checks the host against the child, applies the service's policy
+//! **A request.** [`http::gate`] checks it before anything looks at it: one host, one end, one path.
+//! [`http`] checks the host against the child, applies the service's policy
 //! ([`service::policy`], pure; a service without one pays for a look at a pointer), edits the fields
 //! in place and hands over to [`upstream`]: `choose` says which endpoint is next, `standing` who may
 //! be, `pick` takes a place in flight or waits for one, and an idle connection *of this worker* is
@@ -91,7 +94,11 @@
 //!
 //! - A worker never waits for another thread, and never reads a file.
 //! - `commit` cannot fail; whatever can fail is in `prepare`.
-//! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone.
+//! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone,
+//!   or refuse one reload, and is counted, and its place is told.
+//! - No state of a connection is without an end, and no wait for a client that does not move is longer
+//!   than 30 s unless the operator says so.
+//! - A request body that breaks off is never a whole request at an endpoint, and never its fault.
 //! - Label values of metrics come from the configuration or from closed enums, never from a client.
 //! - A request never falls back from a child to its parent's pool.
 //! - A refused handshake is answered with the alert that tells the truth; a connection that is not
