@@ -31,14 +31,14 @@ pub async fn beside_slow_clients(bench: &Bench, contender: &Contender) -> Result
     drop(crowd);
     running.stop().await;
     Ok(vec![
-        Measure::fact("Median of a request, nobody else there", Unit::Microseconds, quiet.median),
+        Measure::fact("Median of a request, nobody else there", Unit::Milliseconds, quiet.median),
         Measure::cost(
             "Median of a request beside 1,000 slow clients",
-            Unit::Microseconds,
+            Unit::Milliseconds,
             crowded.median,
         ),
-        Measure::detail("99th percentile, nobody else there", Unit::Microseconds, quiet.late),
-        Measure::detail("99th percentile beside them", Unit::Microseconds, crowded.late),
+        Measure::detail("99th percentile, nobody else there", Unit::Milliseconds, quiet.late),
+        Measure::detail("99th percentile beside them", Unit::Milliseconds, crowded.late),
     ])
 }
 
@@ -53,14 +53,14 @@ pub async fn beside_a_flood(bench: &Bench, contender: &Contender) -> Result<Vec<
     drop(crowd);
     running.stop().await;
     Ok(vec![
-        Measure::fact("Median of a handshake, nobody else there", Unit::Microseconds, quiet.median),
+        Measure::fact("Median of a handshake, nobody else there", Unit::Milliseconds, quiet.median),
         Measure::cost(
             "Median of a handshake beside a flood of them at another site",
-            Unit::Microseconds,
+            Unit::Milliseconds,
             flooded.median,
         ),
-        Measure::detail("99th percentile, nobody else there", Unit::Microseconds, quiet.late),
-        Measure::detail("99th percentile beside it", Unit::Microseconds, flooded.late),
+        Measure::detail("99th percentile, nobody else there", Unit::Milliseconds, quiet.late),
+        Measure::detail("99th percentile beside it", Unit::Milliseconds, flooded.late),
     ])
 }
 
@@ -70,7 +70,7 @@ fn sites(bench: &Bench, running: &Running<'_>) -> Result<(Target, Target)> {
     Ok((running.target(own, Protocol::Http1)?, running.target(other, Protocol::Http1)?))
 }
 
-/// In microseconds.
+/// In milliseconds.
 struct Latency {
     median: f64,
     late: f64,
@@ -106,7 +106,7 @@ async fn handshakes(bench: &Bench, target: &Target) -> Result<Latency> {
 
 fn latency(mut times: Vec<Duration>) -> Result<Latency> {
     times.sort();
-    let at = |part: usize| times.get(times.len() * part / 100).map(|time| time.as_secs_f64() * 1e6);
+    let at = |part: usize| times.get(times.len() * part / 100).map(|time| time.as_secs_f64() * 1e3);
     Ok(Latency {
         median: at(50).context("nothing was done")?,
         late: at(99).context("nothing was done")?,
