@@ -68,7 +68,7 @@
 //! be, `pick` takes a place in flight or waits for one, and an idle connection *of this worker* is
 //! used. The exchange writes metrics and one log line when it is dropped, however it ended.
 //!
-//! **A tunnel.** A WebSocket is a request until its 101; then hyper is gone and the bytes are
+//! **A tunnel.** A WebSocket is a request until its 101; then HTTP is over and the bytes are
 //! relayed, as those of a `tcp` or `passthrough` service are from the beginning: one buffer for each
 //! worker, `splice` between two TCP sockets, nothing held while nothing moves. Tunnels outlive a
 //! reload of their service and end with the drain.
