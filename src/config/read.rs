@@ -87,11 +87,6 @@ impl<'a> Table<'a> {
         &self.place
     }
 
-    /// How messages call it.
-    pub fn title(&self) -> &str {
-        &self.title
-    }
-
     /// Whether nothing stands in it.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -112,25 +112,6 @@ impl ForwardError {
         }
     }
 
-    /// Whose doing it is.
-    pub fn side(&self) -> Side {
-        match self {
-            Self::HostMismatch | Self::Refused(_) | Self::Rejected(_) => Side::Client,
-            Self::NoPool => Side::Proxy,
-            Self::Upstream(error) => error.side(),
-        }
-    }
-
-    /// Whether nothing of the request was sent to an endpoint.
-    pub fn unsent(&self) -> bool {
-        match self {
-            // Of a body that grew too large a part was sent.
-            Self::Refused(refusal) => *refusal != Refusal::BodyTooLarge,
-            Self::HostMismatch | Self::NoPool | Self::Rejected(_) => true,
-            Self::Upstream(error) => error.unsent(),
-        }
-    }
-
     /// After how many seconds the client may come again, where that is all that is left.
     pub fn retry_after(&self) -> Option<u64> {
         match self {

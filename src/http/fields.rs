@@ -52,6 +52,11 @@ pub fn prepare_interim(fields: &mut HeaderMap) {
     remove_hop_by_hop(fields);
 }
 
+/// Whether the client waits for `100 Continue` before it sends a body (RFC 9110, section 10.1.1).
+pub fn expects_continue(fields: &HeaderMap) -> bool {
+    fields.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// Whether a name with underscores is read as one of ours by CGI, and by all that does as it does:
 /// `x_real_ip` as `x-real-ip`.
 pub fn is_look_alike(name: &HeaderName) -> bool {
@@ -66,10 +71,10 @@ fn begins_alike(name: &str, ours: &str) -> bool {
 
 /// RFC 9110, section 7.6.1.
 fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    if let header::Entry::Occupied(connection) = fields.entry(header::CONNECTION) {
-        let (_, values) = connection.remove_entry_mult();
-        let values: Vec<_> = values.collect();
-        values.iter().for_each(|value| remove_named(fields, value));
+    // Hardly ever there: nothing is allocated for none.
+    let more: Vec<_> = fields.get_all(header::CONNECTION).iter().skip(1).cloned().collect();
+    if let Some(first) = fields.remove(header::CONNECTION) {
+        [first].iter().chain(&more).for_each(|value| remove_named(fields, value));
     }
     for name in
         [header::TE, header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION]

@@ -13,7 +13,6 @@ use h2::Reason;
 use h2::RecvStream;
 use h2::SendStream;
 use h2::server::SendResponse;
-use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -144,17 +143,12 @@ fn receive(
     pace: Arc<Pace>,
 ) -> Request<RequestBody> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(number);
-    let asks = request.headers().contains_key(header::EXPECT) && expects(request.headers());
-    let asks = asks.then(|| hearing.clone());
+    let asks = fields::expects_continue(request.headers()).then(|| hearing.clone());
     // Callers of gRPC may be silent for as long as they hear something.
     let pace = (!exchange::is_grpc(request.headers())).then(|| BodyPace::new(pace));
     request.map(|stream| {
         RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks, pace)))
     })
-}
-
-fn expects(fields: &HeaderMap) -> bool {
-    fields.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn number(value: &HeaderValue) -> Option<u64> {

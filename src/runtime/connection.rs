@@ -112,51 +112,30 @@ impl Established {
         let Self { carrier, service } = *self;
         let open = service.metrics.connection_opened();
         let Ends { client, peer, local } = ends;
-        match (carrier, service.mode) {
-            (Carrier::Tls(stream, facts), Mode::Http) => {
+        let (side, first, server_name, facts) = match carrier {
+            Carrier::Tls(stream, facts) if service.mode == Mode::Http => {
                 let connection =
                     http::Connection { client, peer, local, facts, service, listener, settings };
-                Box::pin(async move {
+                return Box::pin(async move {
                     http::serve(stream, connection).await;
                     drop(open);
-                })
+                });
             }
-            (Carrier::Tls(stream, facts), Mode::Tcp | Mode::Passthrough) => {
+            Carrier::Tls(stream, facts) => {
                 let server_name = facts.server_name.clone();
-                let facts = Some(facts);
-                let connection = relay::Connection {
-                    client,
-                    peer,
-                    local,
-                    server_name,
-                    facts,
-                    service,
-                    settings,
-                };
-                let side = Side::Other(Box::new(stream));
-                Box::pin(async move {
-                    relay::serve(side, Vec::new(), connection).await;
-                    drop(open);
-                })
+                (Side::Other(Box::new(stream)), Vec::new(), server_name, Some(facts))
             }
-            (Carrier::Passthrough(stream, hello), _) => {
+            Carrier::Passthrough(stream, hello) => {
                 let Hello { offer, bytes } = *hello;
-                let (server_name, facts) = (offer.server_name, None);
-                let connection = relay::Connection {
-                    client,
-                    peer,
-                    local,
-                    server_name,
-                    facts,
-                    service,
-                    settings,
-                };
-                Box::pin(async move {
-                    relay::serve(Side::Tcp(stream), bytes, connection).await;
-                    drop(open);
-                })
+                (Side::Tcp(stream), bytes, offer.server_name, None)
             }
-        }
+        };
+        let connection =
+            relay::Connection { client, peer, local, server_name, facts, service, settings };
+        Box::pin(async move {
+            relay::serve(side, first, connection).await;
+            drop(open);
+        })
     }
 }
 

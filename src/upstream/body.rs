@@ -51,8 +51,6 @@ pub struct Progress {
     frames: AtomicU64,
     /// The endpoint wants more and the client has not sent it.
     starved: AtomicBool,
-    /// All of it has come.
-    ended: AtomicBool,
     /// More has come than may pass.
     overran: AtomicBool,
     /// What the client did wrong.
@@ -135,11 +133,6 @@ impl Progress {
         }
     }
 
-    /// Whether all of it has come.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
     fn failed(&self, error: &BodyError) {
         let fault = match error {
             BodyError::Client(fault) => *fault,
@@ -148,13 +141,10 @@ impl Progress {
         self.fault.get_or_init(|| fault);
     }
 
-    fn count(&self, frame: &Frame<Bytes>, incoming: &ClientBody) {
+    fn count(&self, frame: &Frame<Bytes>) {
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.frames.fetch_add(1, Ordering::Relaxed);
-        if frame.is_trailers() || incoming.is_end_stream() {
-            self.ended.store(true, Ordering::Relaxed);
-        }
     }
 }
 
@@ -172,10 +162,9 @@ impl Body for RequestBody {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx).map_ok(without_misplaced);
                 progress.starved.store(polled.is_pending(), Ordering::Relaxed);
                 match &polled {
-                    Poll::Ready(Some(Ok(frame))) => progress.count(frame, incoming),
-                    Poll::Ready(None) => progress.ended.store(true, Ordering::Relaxed),
+                    Poll::Ready(Some(Ok(frame))) => progress.count(frame),
                     Poll::Ready(Some(Err(error))) => progress.failed(error),
-                    Poll::Pending => {}
+                    Poll::Ready(None) | Poll::Pending => {}
                 }
                 if progress.bytes() > *most {
                     progress.overran.store(true, Ordering::Relaxed);

@@ -21,6 +21,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
 use crate::http::clock::Clock;
+use crate::http::clock::micros;
 use crate::http::http1::Bounds;
 use crate::http::http1::encode;
 use crate::http::http1::encode::Content;
@@ -30,7 +31,6 @@ use crate::http::http1::head::BadHead;
 use crate::http::http1::head::Parser;
 use crate::http::http1::head::RequestHead;
 use crate::http::http1::intake::Intake;
-use crate::http::http1::micros;
 use crate::http::http1::outlet::Filled;
 use crate::http::http1::outlet::Outlet;
 use crate::http::http1::wire::Wire;

@@ -16,6 +16,7 @@ use http::header;
 use thiserror::Error;
 
 use crate::config::limits::Limits;
+use crate::http::fields;
 use crate::http::http1::line;
 use crate::http::http1::line::BadLine;
 use crate::http::http1::line::Lines;
@@ -165,7 +166,7 @@ impl Parser {
         Ok(RequestHead {
             framing: framing(fields, version)?,
             keeps_alive: keeps_alive(fields, version),
-            expects_continue: version == Version::HTTP_11 && expects_continue(fields),
+            expects_continue: version == Version::HTTP_11 && fields::expects_continue(fields),
             takes_trailers: has_word(fields, &header::TE, b"trailers"),
             request,
         })
@@ -288,10 +289,6 @@ fn has_word(fields: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
     let values = fields.get_all(name).iter();
     let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word))
-}
-
-fn expects_continue(fields: &HeaderMap) -> bool {
-    fields.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 const CR_LF: usize = 2;

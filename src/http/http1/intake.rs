@@ -10,10 +10,10 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 
 use crate::http::activity::Activity;
+use crate::http::clock::micros;
 use crate::http::http1::decoder::Decoder;
 use crate::http::http1::decoder::Piece;
 use crate::http::http1::head::Framing;
-use crate::http::http1::micros;
 use crate::http::http1::wire::Wire;
 use crate::service::settings::Settings;
 use crate::upstream::BodyFault;

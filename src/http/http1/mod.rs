@@ -35,6 +35,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::http::activity::Activity;
 use crate::http::answer;
+use crate::http::clock::micros;
 use crate::http::http1::connection::Connection;
 use crate::http::http1::connection::End;
 use crate::http::http1::encode::Content;
@@ -243,10 +244,6 @@ async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, last_words: &[u
         std::io::Result::Ok(())
     };
     drop(tokio::time::timeout(LINGER, drained).await);
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
 /// How long a closing connection is kept for a client that is still sending.

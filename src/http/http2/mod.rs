@@ -24,6 +24,7 @@ use tokio::io::AsyncWrite;
 
 use crate::http::client_side::ClientSide;
 use crate::http::clock::Clock;
+use crate::http::clock::micros;
 use crate::http::http2::fault::Fault;
 use crate::http::http2::wire::Signs;
 use crate::http::http2::wire::Wire;
@@ -263,10 +264,6 @@ fn builder(settings: &Settings) -> server::Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     builder
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
 /// How long a client may keep a connection without streams after a GOAWAY.
