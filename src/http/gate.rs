@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
             }
         }
         let length = match self.length {
-            Some(value) => number(value).ok_or(Rejection::Length)?,
+            Some(value) => length(value).ok_or(Rejection::Length)?,
             None => 0,
         };
         match self.upgrades && (length > 0 || self.coding.is_some()) {
@@ -163,8 +163,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Digits alone. No zero before others, because that is octal for some.
-fn number(value: &HeaderValue) -> Option<u64> {
+/// The length that a field says: digits alone. No zero before others, because that is octal for some.
+pub fn length(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_octal = text.len() > 1 && text.starts_with('0');

@@ -13,7 +13,6 @@ use h2::Reason;
 use h2::RecvStream;
 use h2::SendStream;
 use h2::server::SendResponse;
-use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -27,6 +26,7 @@ use crate::http::date;
 use crate::http::exchange;
 use crate::http::fields;
 use crate::http::forward;
+use crate::http::gate;
 use crate::http::stream_io::StreamIo;
 use crate::http::websocket;
 use crate::upstream::BodyError;
@@ -142,17 +142,13 @@ fn receive(
     hearing: &Hearing,
     pace: Arc<Pace>,
 ) -> Request<RequestBody> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(number);
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(gate::length);
     let asks = fields::expects_continue(request.headers()).then(|| hearing.clone());
     // Callers of gRPC may be silent for as long as they hear something.
     let pace = (!exchange::is_grpc(request.headers())).then(|| BodyPace::new(pace));
     request.map(|stream| {
         RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks, pace)))
     })
-}
-
-fn number(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.parse().ok()
 }
 
 fn send_interim(reply: &mut SendResponse<Bytes>, mut interim: Response<()>) {
