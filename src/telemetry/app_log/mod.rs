@@ -194,8 +194,10 @@ fn check_file(path: &Path) -> Result<(), AppLogError> {
     if path.is_dir() {
         return Err(AppLogError::Directory(path.to_owned()));
     }
-    if path.exists() {
-        return rustix::fs::access(path, Access::WRITE_OK).map_err(unwritable);
+    // One look at the file itself: rotation may move it away between two.
+    match rustix::fs::access(path, Access::WRITE_OK) {
+        Err(rustix::io::Errno::NOENT) => {}
+        found => return found.map_err(unwritable),
     }
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

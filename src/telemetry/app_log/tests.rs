@@ -150,6 +150,25 @@ fn a_target_that_cannot_be_written_is_an_error_when_the_sink_is_made() {
 }
 
 #[test]
+fn a_file_that_rotation_moves_away_meanwhile_can_still_be_a_target() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.log");
+    let log = AppLog::start(0, &recorder()).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                File::create(&path).unwrap();
+                fs::remove_file(&path).unwrap();
+            }
+        });
+        let made = (0..20_000).map(|_| log.sink(&file(&path), 1.0)).find(Result::is_err);
+        done.store(true, Ordering::Relaxed);
+        assert!(made.is_none(), "{made:?}");
+    });
+}
+
+#[test]
 fn more_files_than_may_be_open_are_all_written() {
     let directory = tempfile::tempdir().unwrap();
     let log = AppLog::start(0, &recorder()).unwrap();
