@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Defines a name that an operator gives to a thing: 1 to 64 letters, digits, `_`, `-` and `.`.
-macro_rules! operator_name {
-    ($(#[$doc:meta])* $name:ident) => {
+/// Defines names that an operator gives to things: 1 to 64 letters, digits, `_`, `-` and `.`.
+macro_rules! operator_names {
+    ($($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub struct $name(Arc<str>);
@@ -45,24 +45,20 @@ macro_rules! operator_name {
                 &self.0
             }
         }
-    };
+    )+};
 }
 
-operator_name! {
+operator_names! {
     /// The name of a virtual service, parent or child: `[virtual_service.NAME]`.
-    VirtualServiceName
-}
-operator_name! {
+    VirtualServiceName,
     /// The name of a certificate slot: `[certificate.NAME]`.
-    CertificateName
-}
-operator_name! {
+    CertificateName,
     /// The name of a TLS profile: `[tls_profile.NAME]`, or `modern` or `intermediate`.
-    TlsProfileName
-}
-operator_name! {
+    TlsProfileName,
     /// The name of a pool: `[pool.NAME]`.
-    PoolName
+    PoolName,
+    /// The name of a group of tokens: `[hsm.NAME]`.
+    HsmName,
 }
 
 /// The server name of a ClientHello (RFC 6066, section 3): lower case, without a trailing dot.

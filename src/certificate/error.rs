@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::key::FileError;
+use crate::names::HsmName;
 
 /// The outcome of a load that failed. Holds nothing secret.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -24,6 +25,8 @@ pub enum MaterialError {
         key.display(), chain.display()
     )]
     Mismatch { chain: PathBuf, key: PathBuf, certificate: Fingerprint, private: Fingerprint },
+    #[error("the private key is in a token of [hsm.{0}], and keys in tokens are not used yet")]
+    Token(HsmName),
 }
 
 impl MaterialError {
@@ -33,6 +36,7 @@ impl MaterialError {
             Self::File(error) => error.reason(),
             Self::BadCertificate { .. } => "certificate_bad",
             Self::Mismatch { .. } => "key_mismatch",
+            Self::Token(_) => "key_in_token",
         }
     }
 }

@@ -50,7 +50,10 @@ pub enum MaterialWarning {
 impl Material {
     /// Reads and checks the files of a certificate; each is read once.
     pub fn load(config: &Certificate) -> Result<Self, MaterialError> {
-        let KeySource::File { path: key_path, passphrase } = &config.key;
+        let (key_path, passphrase) = match &config.key {
+            KeySource::File { path, passphrase } => (path, passphrase),
+            KeySource::Token { hsm, .. } => return Err(MaterialError::Token(hsm.clone())),
+        };
         let chain_file = read_file(&config.chain)?;
         let key_file = match *key_path == config.chain {
             true => None,

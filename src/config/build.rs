@@ -11,6 +11,10 @@ use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::config::certificate::Certificate;
+use crate::config::certificate::KeySource;
+use crate::config::certificate::RawCertificate;
+use crate::config::certificate::RawKeySource;
+use crate::config::hsm::Hsm;
 use crate::config::log::Log;
 use crate::config::pool::Pool;
 use crate::config::pool::PoolTls;
@@ -22,6 +26,8 @@ use crate::config::raw_virtual_service::RawVirtualService;
 use crate::config::source::Located;
 use crate::config::tls_profile;
 use crate::config::tls_profile::TlsProfile;
+use crate::config::token_keys;
+use crate::config::token_keys::Hsms;
 use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HostCheck;
 use crate::config::virtual_service::NoPool;
@@ -30,6 +36,7 @@ use crate::config::virtual_service::Target;
 use crate::config::virtual_service::UnderscoreFields;
 use crate::config::virtual_service::VirtualService;
 use crate::names::CertificateName;
+use crate::names::HsmName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
 
@@ -69,7 +76,8 @@ pub fn config(
         limits: raw.limits,
         log: raw.log,
         metrics: raw.metrics,
-        certificates: certificates(raw.certificates, raw.process.world_readable_keys),
+        certificates: certificates(raw.certificates, &raw.hsms, raw.process.world_readable_keys),
+        hsms: hsms(raw.hsms, raw.process.world_readable_keys),
         process: raw.process,
         tickets: raw.tickets,
         timeouts: raw.timeouts,
@@ -85,12 +93,33 @@ pub fn config(
 }
 
 fn certificates(
-    raw: BTreeMap<CertificateName, Named<Certificate>>,
+    raw: BTreeMap<CertificateName, Named<RawCertificate>>,
+    hsms: &Hsms,
     world_readable: WorldReadableKeys,
 ) -> BTreeMap<CertificateName, Arc<Certificate>> {
     raw.into_iter()
         .filter_map(|(name, certificate)| {
-            Some((name, Arc::new(Certificate { world_readable, ..certificate.content? })))
+            let RawCertificate { name: own, chain, key } = certificate.content?;
+            let key = key_source(key, hsms)?;
+            Some((name, Arc::new(Certificate { name: own, chain, key, world_readable })))
+        })
+        .collect()
+}
+
+fn key_source(raw: RawKeySource, hsms: &Hsms) -> Option<KeySource> {
+    Some(match raw {
+        RawKeySource::File { path, passphrase } => KeySource::File { path, passphrase },
+        RawKeySource::Token(key) => {
+            let hsm = token_keys::group(&key, hsms).ok()?.clone();
+            KeySource::Token { hsm, key: key.key.value }
+        }
+    })
+}
+
+fn hsms(raw: Hsms, world_readable: WorldReadableKeys) -> BTreeMap<HsmName, Arc<Hsm>> {
+    raw.into_iter()
+        .filter_map(|(name, hsm)| {
+            Some((name, Arc::new(Hsm { world_readable, ..hsm.content?.hsm })))
         })
         .collect()
 }

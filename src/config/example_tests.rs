@@ -1,6 +1,7 @@
-//! A whole example of the proxying features, and the checked values that it means.
+//! Whole examples, and the checked values that they mean.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::any;
@@ -11,16 +12,21 @@ use crate::config::Config;
 use crate::config::balance::Balance;
 use crate::config::balance::HashKey;
 use crate::config::balance::Sticky;
+use crate::config::certificate::KeySource;
 use crate::config::dns::Dns;
 use crate::config::health::Ejection;
 use crate::config::health::HealthCheck;
 use crate::config::health::Probe;
+use crate::config::hsm::Hsm;
+use crate::config::hsm::Member;
+use crate::config::pkcs11_uri::KeySelector;
 use crate::config::policy::CookieEdits;
 use crate::config::policy::Hsts;
 use crate::config::policy::Policy;
 use crate::config::policy::SameSite;
 use crate::config::pool::Pool;
 use crate::config::pool::PoolProtocol;
+use crate::config::process::WorldReadableKeys;
 use crate::config::queue::Limit;
 use crate::config::rate_limit::Counted;
 use crate::config::rate_limit::Per;
@@ -32,6 +38,7 @@ use crate::config::rule::Match;
 use crate::config::rule::PathMatch;
 use crate::config::rule::Rewrite;
 use crate::config::rule::Rule;
+use crate::config::secret::Secret;
 use crate::config::virtual_service::Forwarded;
 use crate::config::virtual_service::HttpRedirect;
 use crate::config::virtual_service::Mode;
@@ -118,13 +125,28 @@ pool = "api"
 [virtual_service.plain]
 parent = "edge"
 domains = ["plain.example.com"]
-certificates = ["shop"]
+certificates = ["vault"]
 pool = "api"
 trusted_proxies = []
 http_redirect = { refuse = true }
 
 [certificate.shop]
 chain = "shop.pem"
+key = { hsm = "prod", id = "0a" }
+
+[certificate.vault]
+chain = "vault.pem"
+key = { pkcs11 = "pkcs11:token=b;object=vault" }
+
+[hsm.prod]
+module = "a.so"
+pin = { env = "PIN" }
+members = [{ token = "a" }, { serial = "7", name = "spare", module = "x/b.so", pin = { file = "pin" }, priority = 3 }]
+
+[hsm.own]
+module = "a.so"
+pin = { credential = "pin" }
+members = [{ token = "b" }]
 "#;
 
 fn example() -> Config {
@@ -314,6 +336,43 @@ fn rules_are_read_in_their_order() {
         ..a_rule()
     };
     assert_eq!(config.virtual_services["shop"].policy.rules, [api, old, version, rest]);
+}
+
+/// SPEC HSM-1, HSM-3.
+#[test]
+fn keys_in_tokens_are_read() {
+    let config = Config::load(Path::new("conf/hsm.toml")).expect("a good example").config;
+    let key = |name: &str| config.certificates[name].key.clone();
+    let some = |text: &str| Some(text.to_owned());
+    let in_prod =
+        KeySelector { id: Some(vec![0x10]), label: some("shop-ec"), ..KeySelector::default() };
+    let hsm = "prod".parse().unwrap();
+    assert_eq!(key("shop_ec"), KeySource::Token { hsm, key: in_prod });
+    let path = "conf/certs/shop-rsa.key".into();
+    assert_eq!(key("shop_rsa"), KeySource::File { path, passphrase: None });
+    let of_partner = "pkcs11:token=partner;id=%20;object=partner;type=private".parse().unwrap();
+    let hsm = "partner".parse().unwrap();
+    assert_eq!(key("partner"), KeySource::Token { hsm, key: of_partner });
+
+    let member = |token: &str, priority| Member {
+        name: token.to_owned(),
+        module: "libsofthsm2.so".into(),
+        token: some(token),
+        serial: None,
+        pin: Secret::File("conf/secrets/pin".into()),
+        priority,
+    };
+    let expected = Hsm {
+        name: "prod".parse().unwrap(),
+        sessions: 8,
+        sign_timeout: Duration::from_secs(2),
+        probe_interval: Duration::from_secs(10),
+        queue: 1024,
+        members: vec![member("prod-a", 1), member("prod-b", 2)],
+        world_readable: WorldReadableKeys::Refuse,
+    };
+    assert_eq!(*config.hsms["prod"], expected);
+    assert_eq!(config.hsms["partner"].members[0].pin, Secret::Credential("partner-pin".to_owned()));
 }
 
 proptest! {

@@ -24,6 +24,7 @@ use crate::config::references;
 use crate::config::source::Place;
 use crate::config::source::Source;
 use crate::config::syntax;
+use crate::config::token_keys;
 use crate::config::value::Value;
 use crate::config::variables::Environment;
 
@@ -168,6 +169,7 @@ impl Loading<'_> {
             }
             family::check(&self.raw, &mut self.complaints);
             addresses::check(&self.raw, &mut self.complaints);
+            token_keys::check(&self.raw, &mut self.complaints);
             references::check(&self.raw, &mut self.complaints);
             mode::check(&self.raw, &mut self.complaints);
         }

@@ -144,7 +144,9 @@ fn secrets_are_named_and_never_shown() {
         FAMILY.replace("chain = 'certs/site.pem'", &key)
     };
     let config = good(&key("{ env = 'PASS' }")).config;
-    let KeySource::File { passphrase, .. } = &config.certificates["site"].key;
+    let KeySource::File { passphrase, .. } = &config.certificates["site"].key else {
+        panic!("in a file")
+    };
     assert_eq!(*passphrase, Some(Secret::Env("PASS".to_owned())));
     for leak in ["'hunter2'", "\"hunter2\"", "hunter2", "['hunter2']", "{ hunter2 }"] {
         let complaints = bad(&key(leak));

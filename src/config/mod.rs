@@ -2,8 +2,8 @@
 //!
 //! Each TOML table is one file here: its keys, the checked struct, and how one becomes the other. The
 //! way of a configuration: [`files`] and [`syntax`] -> [`read`] and [`value`] (one table, one value) ->
-//! [`raw`] (all tables of all files) -> [`family`], [`references`], [`addresses`] (what must fit
-//! together) -> [`Config`]. Every step leaves its [`complaint`]s and goes on, so that an operator sees
+//! [`raw`] (all tables of all files) -> [`family`], [`addresses`], [`token_keys`], [`references`]
+//! (what must fit together) -> [`Config`]. Every step leaves its [`complaint`]s and goes on, so that an operator sees
 //! all mistakes at once.
 //!
 //! Must not know rustls, hyper or tokio: a TLS profile is checked here as words and compiled in `tls`.
@@ -24,6 +24,7 @@ pub mod family;
 pub mod files;
 pub mod header_edits;
 pub mod health;
+pub mod hsm;
 pub mod http_words;
 pub mod limits;
 pub mod load;
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod mode;
 pub mod networks;
 pub mod no_pool;
+pub mod pkcs11_uri;
 pub mod policy;
 pub mod pool;
 pub mod pool_tls;
@@ -59,6 +61,7 @@ pub mod tickets;
 pub mod timeouts;
 pub mod tls_profile;
 pub mod tls_words;
+pub mod token_keys;
 pub mod units;
 pub mod value;
 pub mod variables;
@@ -70,6 +73,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::names::CertificateName;
+use crate::names::HsmName;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
@@ -112,6 +116,8 @@ pub struct Config {
     pub virtual_services: BTreeMap<VirtualServiceName, Arc<virtual_service::VirtualService>>,
     /// `[certificate.NAME]`
     pub certificates: BTreeMap<CertificateName, Arc<certificate::Certificate>>,
+    /// `[hsm.NAME]`
+    pub hsms: BTreeMap<HsmName, Arc<hsm::Hsm>>,
     /// Own profiles and the built-in ones that are in use.
     pub tls_profiles: BTreeMap<TlsProfileName, Arc<tls_profile::TlsProfile>>,
     /// `[pool.NAME]`

@@ -9,9 +9,10 @@ use toml::de::DeTable;
 
 use crate::config::admin::Admin;
 use crate::config::admin::AdminListen;
-use crate::config::certificate::Certificate;
+use crate::config::certificate::RawCertificate;
 use crate::config::complaint::Complaint;
 use crate::config::dns::Dns;
+use crate::config::hsm::RawHsm;
 use crate::config::limits::Limits;
 use crate::config::log::Log;
 use crate::config::metrics::Metrics;
@@ -30,6 +31,7 @@ use crate::config::tls_profile::TlsProfile;
 use crate::config::value::Value;
 use crate::config::watch::Watch;
 use crate::names::CertificateName;
+use crate::names::HsmName;
 use crate::names::NameError;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
@@ -71,12 +73,16 @@ pub struct Raw {
     pub tickets: Tickets,
     /// `[timeouts]`
     pub timeouts: Timeouts,
+    /// Where `[timeouts]` says how long a handshake may take.
+    pub handshake_place: Option<Place>,
     /// `[watch]`
     pub watch: Watch,
     /// `[virtual_service.NAME]`
     pub virtual_services: BTreeMap<VirtualServiceName, Named<RawVirtualService>>,
     /// `[certificate.NAME]`
-    pub certificates: BTreeMap<CertificateName, Named<Certificate>>,
+    pub certificates: BTreeMap<CertificateName, Named<RawCertificate>>,
+    /// `[hsm.NAME]`
+    pub hsms: BTreeMap<HsmName, Named<RawHsm>>,
     /// `[tls_profile.NAME]`
     pub tls_profiles: BTreeMap<TlsProfileName, Named<TlsProfile>>,
     /// `[pool.NAME]`
@@ -106,7 +112,10 @@ impl Raw {
                 "virtual_service" => {
                     reading.named(&value, &mut self.virtual_services, RawVirtualService::read);
                 }
-                "certificate" => reading.named(&value, &mut self.certificates, Certificate::read),
+                "certificate" => {
+                    reading.named(&value, &mut self.certificates, RawCertificate::read);
+                }
+                "hsm" => reading.named(&value, &mut self.hsms, RawHsm::read),
                 "tls_profile" => reading.named(&value, &mut self.tls_profiles, read_profile),
                 "pool" => reading.named(&value, &mut self.pools, RawPool::read),
                 _ => self.add_once(word, &value),
@@ -143,7 +152,10 @@ impl Raw {
             "metrics" => self.metrics = Metrics::read(value).unwrap_or_default(),
             "process" => self.process = Process::read(value).unwrap_or_default(),
             "tickets" => self.tickets = Tickets::read(value).unwrap_or_default(),
-            "timeouts" => self.timeouts = Timeouts::read(value).unwrap_or_default(),
+            "timeouts" => {
+                self.timeouts = Timeouts::read(value).unwrap_or_default();
+                self.handshake_place = Some(value.entry_place("handshake"));
+            }
             "watch" => self.watch = Watch::read(value).unwrap_or_default(),
             _ => {}
         }

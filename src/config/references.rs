@@ -1,4 +1,5 @@
-//! Names that one table says of another: certificates, profiles and pools, and who is used at all.
+//! Names that one table says of another: certificates, profiles, pools and groups of tokens, and who is used at
+//! all.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -13,12 +14,14 @@ use crate::config::raw::Raw;
 use crate::config::source::Located;
 use crate::config::suggest;
 use crate::config::tls_profile;
+use crate::config::token_keys;
 
 /// Checks that every name leads somewhere, and that everything is used.
 pub fn check(raw: &Raw, complaints: &mut Complaints) {
     let mut certificates = Kind::new("certificate", &raw.certificates, &[]);
     let mut profiles = Kind::new("tls_profile", &raw.tls_profiles, tls_profile::BUILT_IN);
     let mut pools = Kind::new("pool", &raw.pools, &[]);
+    let mut hsms = Kind::new("hsm", &raw.hsms, &[]);
     for service in raw.virtual_services.values().filter_map(|service| service.content.as_ref()) {
         for certificate in service.certificates.good().into_iter().flat_map(|list| &list.value) {
             certificates.refer(certificate, complaints);
@@ -39,6 +42,13 @@ pub fn check(raw: &Raw, complaints: &mut Complaints) {
             certificates.refer(certificate, complaints);
         }
     }
+    for certificate in raw.certificates.values().filter_map(|one| one.content.as_ref()) {
+        let Some(key) = certificate.token_key() else { continue };
+        match &key.hsm {
+            Some(hsm) => hsms.refer(hsm, complaints),
+            None => hsms.used.extend(token_keys::group(key, &raw.hsms).ok()),
+        }
+    }
     if complaints.errors() > 0 {
         // What looks unused may be used by what could not be read.
         return;
@@ -46,6 +56,7 @@ pub fn check(raw: &Raw, complaints: &mut Complaints) {
     certificates.complain_unused(complaints);
     profiles.complain_unused(complaints);
     pools.complain_unused(complaints);
+    hsms.complain_unused(complaints);
 }
 
 /// One kind of table, and which of them were named.
@@ -90,8 +101,12 @@ impl<'a, N: Borrow<str> + Display + Eq + Hash + Ord, T> Kind<'a, N, T> {
         for (name, entry) in self.entries {
             if !self.used.contains::<N>(name) && !self.built_in.contains(&name.borrow()) {
                 let message = format!("{} `{name}` is not used", self.words());
-                let help =
-                    format!("name it in a virtual service, or remove [{}.{name}]", self.word);
+                let user = if self.word == "hsm" {
+                    "the key of a certificate"
+                } else {
+                    "a virtual service"
+                };
+                let help = format!("name it in {user}, or remove [{}.{name}]", self.word);
                 complaints.push(Complaint::warning(entry.place.clone(), message).help(help));
             }
         }
@@ -101,6 +116,7 @@ impl<'a, N: Borrow<str> + Display + Eq + Hash + Ord, T> Kind<'a, N, T> {
         match self.word {
             "tls_profile" => "the TLS profile",
             "pool" => "the pool",
+            "hsm" => "the group of tokens",
             _ => "the certificate",
         }
     }

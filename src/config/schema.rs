@@ -4,6 +4,7 @@
 use crate::config::admin;
 use crate::config::certificate;
 use crate::config::dns;
+use crate::config::hsm;
 use crate::config::limits;
 use crate::config::log;
 use crate::config::metrics;
@@ -198,6 +199,19 @@ pub const TABLES: &[TableKeys] = &[
         example: "shop_ec",
         about: "A certificate: a named slot, and the files that fill it.",
         keys: &[certificate::KEYS],
+    },
+    TableKeys {
+        word: "certificate",
+        example: "shop_rsa",
+        about: "A certificate whose private key stays in a token: it is in no file, and not in the memory of this process.",
+        keys: &[certificate::KEYS_WITH_TOKEN],
+    },
+    TableKeys {
+        word: "hsm",
+        example: "prod",
+        about: "Tokens (HSMs) that hold the same private keys: while one of them is up, it signs for all that use the \
+                group.",
+        keys: &[hsm::KEYS],
     },
     TableKeys {
         word: "tls_profile",

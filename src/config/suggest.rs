@@ -45,6 +45,9 @@ pub fn for_key(key: &str, table: &str, known: &[&str]) -> Option<String> {
     if key.to_ascii_lowercase().contains("pass") && table == "certificate" {
         return Some(format!("the passphrase belongs to the key: {PASSPHRASE}"));
     }
+    if matches!(key, "hsm" | "label" | "pkcs11") && table == "certificate" {
+        return Some(format!("`{key}` belongs to the key: {IN_A_TOKEN}"));
+    }
     if let Some(help) = did_you_mean(key, known.iter().copied()) {
         return Some(help);
     }
@@ -105,12 +108,10 @@ fn comparable(word: &str) -> String {
 const PASSPHRASE: &str =
     "`key = { file = \"certs/shop.key\", passphrase = { file = \"secrets/shop\" } }`";
 
+const IN_A_TOKEN: &str = "`key = { hsm = \"prod\", label = \"shop-ec\" }`";
+
 /// What is known to come, so that nobody looks for a typing mistake.
-const LATER: &[(&str, &str)] = &[
-    ("acme", "certificates come from files"),
-    ("hsm", "keys come from files: `key = { file = \"certs/shop.key\" }`"),
-    ("uri", "keys come from files: `key = { file = \"certs/shop.key\" }`"),
-];
+const LATER: &[(&str, &str)] = &[("acme", "certificates come from files")];
 
 /// Words of other proxies, and ours for them.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -153,6 +154,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("key_file", "key"),
     ("lb", "balance"),
     ("lb_policy", "balance"),
+    ("library", "module"),
     ("limit_req", "rate_limits"),
     ("limits", "rate_limits"),
     ("location", "redirect"),
@@ -164,15 +166,19 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("min_version", "versions"),
     ("name", "domains"),
     ("nameservers", "servers"),
+    ("object", "label"),
     ("outlier_detection", "ejection"),
     ("path", "file"),
     ("persistence", "sticky"),
     ("port", "listen"),
+    ("partition", "token"),
     ("prefix", "path_prefix"),
     ("private_key", "key"),
     ("profile", "tls_profile"),
     ("protocols", "versions"),
+    ("provider", "module"),
     ("proxy_pass", "pool"),
+    ("queue", "limit"),
     ("rate_limit", "rate_limits"),
     ("real_ip", "trusted_proxies"),
     ("resolvers", "servers"),
@@ -195,12 +201,19 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ssl_profile", "tls_profile"),
     ("ssl_protocols", "versions"),
     ("targets", "endpoints"),
+    ("threads", "sessions"),
     ("threads", "workers"),
     ("timeout", "connect_timeout"),
+    ("timeout", "sign_timeout"),
     ("tls", "tls_profile"),
+    ("token_label", "token"),
+    ("tokens", "members"),
     ("upstream", "pool"),
+    ("uri", "pkcs11"),
     ("upstreams", "endpoints"),
     ("url", "endpoints"),
+    ("user_pin", "pin"),
+    ("weight", "priority"),
     ("whitelist", "allow"),
     ("worker_processes", "workers"),
 ];

@@ -231,7 +231,7 @@ pub const CHILD_KEYS: &[Key] = &[
 pub const KEYS: &[Key] = &[
     Key::needed(
         "certificates",
-        "[\"shop_ec\"]",
+        "[\"shop_ec\", \"shop_rsa\"]",
         "Names of certificates, at most one for each key type (EC, RSA, Ed25519). A child needs at least one.",
     ),
     Key::absent(

@@ -1,5 +1,7 @@
 //! Reads a secret from where the configuration points to; it is wiped when it is dropped.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -16,21 +18,35 @@ pub fn read_secret(
     policy: WorldReadableKeys,
 ) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let mut bytes = match secret {
+        Secret::Credential(name) => {
+            read_secret_file(&credential(std::env::var_os(CREDENTIALS_DIRECTORY), name)?, policy)?
+        }
         Secret::Env(name) => {
             use std::os::unix::ffi::OsStringExt;
             let value = std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?;
             Zeroizing::new(value.into_vec())
         }
-        Secret::File(path) => {
-            let content = read_file(path)?;
-            content.keep_secret(path, policy)?;
-            content.bytes
-        }
+        Secret::File(path) => read_secret_file(path, policy)?,
     };
     let end = bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len);
     let end = bytes[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
     bytes.truncate(end);
     Ok(bytes)
+}
+
+fn read_secret_file(
+    path: &Path,
+    policy: WorldReadableKeys,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let content = read_file(path)?;
+    content.keep_secret(path, policy)?;
+    Ok(content.bytes)
+}
+
+/// Where systemd has put a credential of its service (systemd.exec(5), `LoadCredential=`).
+fn credential(directory: Option<OsString>, name: &str) -> Result<PathBuf, SecretError> {
+    let directory = directory.ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
+    Ok(Path::new(&directory).join(name))
 }
 
 /// Why a secret is not there.
@@ -39,6 +55,11 @@ pub fn read_secret(
 pub enum SecretError {
     #[error("the secret in {}: {text}", path.display())]
     File { path: PathBuf, reason: &'static str, text: String },
+    #[error(
+        "the credential {0} comes from systemd, and {CREDENTIALS_DIRECTORY} is not set; add \
+         `LoadCredential={0}:/etc/portcullis/secrets/{0}` to the service"
+    )]
+    NoCredentials(String),
     #[error("the environment variable {0} is not set")]
     Unset(String),
 }
@@ -48,6 +69,7 @@ impl SecretError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::File { reason, .. } => reason,
+            Self::NoCredentials(_) => "secret_no_credentials",
             Self::Unset(_) => "secret_unset",
         }
     }
@@ -58,6 +80,9 @@ impl From<FileError> for SecretError {
         Self::File { reason: error.reason(), text: error.problem.to_string(), path: error.path }
     }
 }
+
+/// What systemd tells a service that has credentials.
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 #[cfg(test)]
 mod tests {
@@ -85,6 +110,16 @@ mod tests {
         let missing = Secret::File("/nowhere/at/all".into());
         let missing = read_secret(&missing, WorldReadableKeys::Refuse).unwrap_err();
         assert_eq!(missing.reason(), "file_missing");
+    }
+
+    #[test]
+    fn a_credential_is_a_file_in_the_directory_of_systemd() {
+        let directory = Some("/run/credentials/portcullis.service".into());
+        let path = credential(directory, "hsm-pin").unwrap();
+        assert_eq!(path, Path::new("/run/credentials/portcullis.service/hsm-pin"));
+        let missing = credential(None, "hsm-pin").unwrap_err();
+        assert_eq!(missing.reason(), "secret_no_credentials");
+        assert!(missing.to_string().contains("LoadCredential=hsm-pin:"), "{missing}");
     }
 
     #[test]

@@ -165,12 +165,16 @@ fn install(slot: &Certificate, material: Material) -> Outcome {
 pub fn files_of(
     certificate: &config::certificate::Certificate,
 ) -> impl Iterator<Item = &std::path::Path> {
-    let KeySource::File { path, passphrase } = &certificate.key;
-    let passphrase = match passphrase {
-        Some(Secret::File(path)) => Some(path.as_path()),
-        Some(Secret::Env(_)) | None => None,
+    let (key, passphrase) = match &certificate.key {
+        KeySource::File { path, passphrase } => (Some(path.as_path()), passphrase.as_ref()),
+        KeySource::Token { .. } => (None, None),
     };
-    let key = Some(path.as_path()).filter(|path| *path != certificate.chain);
+    let passphrase = passphrase.and_then(|passphrase| match passphrase {
+        Secret::File(path) => Some(path.as_path()),
+        // A credential is as it was when systemd started the service.
+        Secret::Credential(_) | Secret::Env(_) => None,
+    });
+    let key = key.filter(|path| *path != certificate.chain);
     std::iter::once(certificate.chain.as_path()).chain(key).chain(passphrase)
 }
 
