@@ -110,6 +110,7 @@ pub mod admin;
 pub mod certificate;
 pub mod cli;
 pub mod config;
+pub mod hsm;
 pub mod http;
 pub mod key;
 pub mod live;

@@ -9,6 +9,7 @@ const STOREYS: &[&[&str]] = &[
     &["names", "live", "per_worker", "proxy_protocol"],
     &["config"],
     &["key", "telemetry"],
+    &["hsm"],
     &["certificate"],
     &["tls"],
     &["upstream", "acme"],

@@ -11,6 +11,7 @@ use portcullis::proxy_protocol;
 use portcullis::proxy_protocol::Tlvs;
 use portcullis::tls::choose::Candidate;
 use portcullis::tls::choose::ProfileFacts;
+use portcullis::tls::choose::Signs;
 use portcullis::tls::choose::negotiate;
 use portcullis::tls::hello::ClientHello;
 use rustls::ClientConfig;
@@ -79,7 +80,7 @@ fn choice(bench: &mut Bench, hello: &ClientHello) {
         algorithm,
         not_before: 0,
         not_after: i64::MAX,
-        can_sign: true,
+        signs: Signs::Fully,
     };
     let both = [candidate(0, Algorithm::P256), candidate(1, Algorithm::Rsa { bits: 2048 })];
     for (name, candidates) in [("one", &both[..1]), ("two", &both)] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::hsm::KeyError;
 use crate::key::FileError;
 use crate::names::HsmName;
 
@@ -25,8 +26,10 @@ pub enum MaterialError {
         key.display(), chain.display()
     )]
     Mismatch { chain: PathBuf, key: PathBuf, certificate: Fingerprint, private: Fingerprint },
-    #[error("the private key is in a token of [hsm.{0}], and keys in tokens are not used yet")]
-    Token(HsmName),
+    #[error("the group of tokens {0} does not run")]
+    NoGroup(HsmName),
+    #[error("{0}")]
+    Token(#[from] KeyError),
 }
 
 impl MaterialError {
@@ -36,7 +39,8 @@ impl MaterialError {
             Self::File(error) => error.reason(),
             Self::BadCertificate { .. } => "certificate_bad",
             Self::Mismatch { .. } => "key_mismatch",
-            Self::Token(_) => "key_in_token",
+            Self::NoGroup(_) => "hsm_missing",
+            Self::Token(error) => error.reason(),
         }
     }
 }

@@ -16,6 +16,14 @@ use crate::certificate::error::MaterialError;
 use crate::certificate::facts::Facts;
 use crate::config::certificate::Certificate;
 use crate::config::certificate::KeySource;
+use crate::config::pkcs11_uri::KeySelector;
+use crate::config::secret::Secret;
+use crate::hsm;
+use crate::hsm::Group;
+use crate::hsm::Groups;
+use crate::hsm::KeyError;
+use crate::hsm::PublicKey;
+use crate::hsm::Trouble;
 use crate::key::FileError;
 use crate::key::Problem;
 use crate::key::file::signing_key;
@@ -31,6 +39,17 @@ pub struct Material {
     pub facts: Facts,
     /// What should be put right.
     pub warnings: Box<[MaterialWarning]>,
+    /// The key, where it is in a token; the signer then is this one.
+    pub token: Option<Box<TokenKey>>,
+}
+
+/// A key in a token, and whether it has been seen.
+#[derive(Debug)]
+pub struct TokenKey {
+    /// The signer.
+    pub key: hsm::SigningKey,
+    /// Why it has not proven itself: no token could be asked. It will, as soon as one can.
+    pub unproven: Option<KeyError>,
 }
 
 /// What does not keep a certificate from being served, but should be put right.
@@ -45,24 +64,83 @@ pub enum MaterialWarning {
     KeyReadableByAll,
     /// The chain in the file is out of order, or the leaf does not come first; it is sent in order.
     Reordered,
+    /// A member of the group of tokens that cannot sign with the key, while others can.
+    Token {
+        /// The member.
+        member: String,
+        /// What is the matter.
+        trouble: Trouble,
+    },
 }
 
 impl Material {
-    /// Reads and checks the files of a certificate; each is read once.
-    pub fn load(config: &Certificate) -> Result<Self, MaterialError> {
-        let (key_path, passphrase) = match &config.key {
-            KeySource::File { path, passphrase } => (path, passphrase),
-            KeySource::Token { hsm, .. } => return Err(MaterialError::Token(hsm.clone())),
+    /// Reads and checks the files of a certificate, each once, or has its key prove itself in a token.
+    pub fn load(config: &Certificate, groups: &Groups) -> Result<Self, MaterialError> {
+        match &config.key {
+            KeySource::File { path, passphrase } => {
+                Self::load_files(config, path, passphrase.as_ref())
+            }
+            KeySource::Token { hsm, key } => {
+                let group = groups.get(hsm).ok_or_else(|| MaterialError::NoGroup(hsm.clone()))?;
+                Self::load_with_token(config, group, key)
+            }
+        }
+    }
+
+    fn load_with_token(
+        config: &Certificate,
+        group: &Arc<Group>,
+        selector: &KeySelector,
+    ) -> Result<Self, MaterialError> {
+        let chain = &config.chain;
+        let certificates = certificates(chain, &read_file(chain)?.bytes)?;
+        let bad = |index, detail| {
+            let path = chain.to_owned();
+            MaterialError::BadCertificate { path, index: index + 1, detail }
         };
+        let parsed = certificates.iter().map(parse).collect::<Option<Vec<_>>>();
+        let parsed = parsed.ok_or_else(|| bad(0, "it is damaged"))?;
+        // Nothing else says which one the key is of.
+        let leaf = parsed.iter().position(|one| !one.is_ca()).unwrap_or(0);
+        let facts = Facts::of(&parsed[leaf], &certificates[leaf]);
+        let facts = facts.map_err(|detail| bad(leaf, detail))?;
+        let info = parsed[leaf].public_key();
+        let public = PublicKey {
+            algorithm: facts.algorithm,
+            info: info.raw,
+            bits: &info.subject_public_key.data,
+        };
+        let key = group.key(selector, public);
+        let mut warnings = Vec::new();
+        let unproven = match group.prove(&key) {
+            Ok(troubles) => {
+                let warning = |(member, trouble)| MaterialWarning::Token { member, trouble };
+                warnings.extend(troubles.into_iter().map(warning));
+                None
+            }
+            Err(error) if error.is_unreachable() => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        let signer = Arc::new(key.clone());
+        let files = Files { chain, key: chain };
+        let leaf = (leaf, facts);
+        let material = Self::put_in_order(&files, &certificates, leaf, (signer, warnings))?;
+        Ok(Self { token: Some(Box::new(TokenKey { key, unproven })), ..material })
+    }
+
+    fn load_files(
+        config: &Certificate,
+        key_path: &Path,
+        passphrase: Option<&Secret>,
+    ) -> Result<Self, MaterialError> {
         let chain_file = read_file(&config.chain)?;
-        let key_file = match *key_path == config.chain {
+        let key_file = match key_path == config.chain {
             true => None,
             false => Some(read_file(key_path)?),
         };
         let key_content = key_file.as_ref().unwrap_or(&chain_file);
         let certificates = certificates(&config.chain, &chain_file.bytes)?;
-        let key =
-            signing_key(key_path, &key_content.bytes, passphrase.as_ref(), config.world_readable)?;
+        let key = signing_key(key_path, &key_content.bytes, passphrase, config.world_readable)?;
         // After the key was found: a chain without one may be read by everybody.
         key_content.keep_secret(key_path, config.world_readable)?;
 
@@ -71,16 +149,16 @@ impl Material {
             warnings.push(MaterialWarning::KeyReadableByAll);
         }
         let files = Files { chain: &config.chain, key: key_path };
-        Self::assemble(&files, &certificates, key, warnings)
+        let leaf = leaf_of(&files, &certificates, &*key)?;
+        Self::put_in_order(&files, &certificates, leaf, (key, warnings))
     }
 
-    fn assemble(
+    fn put_in_order(
         files: &Files<'_>,
         certificates: &[CertificateDer<'_>],
-        key: Arc<dyn SigningKey>,
-        mut warnings: Vec<MaterialWarning>,
+        (leaf_index, mut facts): (usize, Facts),
+        (key, mut warnings): (Arc<dyn SigningKey>, Vec<MaterialWarning>),
     ) -> Result<Self, MaterialError> {
-        let (leaf_index, mut facts) = leaf_of(files, certificates, &*key)?;
         let order = chain::order(certificates, leaf_index)
             .map_err(|index| files.bad(index, "it is damaged"))?;
         facts.chain_len = u8::try_from(order.len()).unwrap_or(u8::MAX);
@@ -99,6 +177,7 @@ impl Material {
             certified: Arc::new(CertifiedKey::new(chain, key)),
             facts,
             warnings: warnings.into(),
+            token: None,
         })
     }
 }
@@ -116,6 +195,9 @@ impl fmt::Display for MaterialWarning {
                 f.write_str("every user of this machine can read the private key; `chmod 600` it")
             }
             Self::Reordered => f.write_str("the file is not in chain order; it is sent in order"),
+            Self::Token { member, trouble } => {
+                write!(f, "the member {member} of the group cannot sign with the key: {trouble}")
+            }
         }
     }
 }

@@ -10,10 +10,11 @@ use crate::certificate::testing::Kind;
 use crate::certificate::testing::testing;
 use crate::config::certificate::Certificate as Config;
 use crate::config::process::WorldReadableKeys;
+use crate::hsm::Groups;
 use crate::key::Algorithm;
 
 fn load(chain: &str, key: &str) -> Result<Material, MaterialError> {
-    Material::load(&Files::new(chain, key).config())
+    Material::load(&Files::new(chain, key).config(), &Groups::new())
 }
 
 fn p256_key() -> String {
@@ -22,7 +23,7 @@ fn p256_key() -> String {
 
 #[test]
 fn facts_are_those_of_the_leaf() {
-    let material = Material::load(&testing().files(Kind::P256).config()).unwrap();
+    let material = Material::load(&testing().files(Kind::P256).config(), &Groups::new()).unwrap();
     let facts = &material.facts;
     assert_eq!(facts.algorithm, Algorithm::P256);
     assert_eq!(*facts.names, ["example.com".into(), "*.example.com".into()]);
@@ -37,14 +38,14 @@ fn facts_are_those_of_the_leaf() {
         (Kind::Rsa, Algorithm::Rsa { bits: 2048 }),
         (Kind::Ed25519, Algorithm::Ed25519),
     ] {
-        let material = Material::load(&testing().files(kind).config()).unwrap();
+        let material = Material::load(&testing().files(kind).config(), &Groups::new()).unwrap();
         assert_eq!(material.facts.algorithm, algorithm);
     }
 }
 
 #[test]
 fn hosts_are_covered_as_clients_see_it() {
-    let material = Material::load(&testing().files(Kind::P256).config()).unwrap();
+    let material = Material::load(&testing().files(Kind::P256).config(), &Groups::new()).unwrap();
     for (host, covered) in [
         ("example.com", true),
         ("Example.COM.", true),
@@ -65,10 +66,10 @@ fn chain_and_key_may_share_a_file() {
     std::fs::write(files.chain(), both).unwrap();
     let mut config = files.config();
     config.key = KeySource::File { path: files.chain(), passphrase: None };
-    let open = Material::load(&config).unwrap_err();
+    let open = Material::load(&config, &Groups::new()).unwrap_err();
     assert_eq!(open.reason(), "key_world_readable", "as any file with a key");
     std::fs::set_permissions(files.chain(), std::fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(Material::load(&config).unwrap().facts.chain_len, 2);
+    assert_eq!(Material::load(&config, &Groups::new()).unwrap().facts.chain_len, 2);
 }
 
 /// CERT-3, as far as one file goes: in order, without the root.
@@ -127,7 +128,7 @@ fn every_bad_file_has_its_own_reason_and_path() {
         (&p256_key(), "file_without_certificate"),
     ] {
         let files = Files::new(chain, &p256_key());
-        let error = Material::load(&files.config()).unwrap_err();
+        let error = Material::load(&files.config(), &Groups::new()).unwrap_err();
         assert_eq!(error.reason(), reason);
         assert!(error.to_string().contains("chain.pem"), "{error}");
     }
@@ -141,9 +142,12 @@ fn every_bad_file_has_its_own_reason_and_path() {
     let files = Files::new(&leaf, &p256_key());
     let mut config = files.config();
     config.chain = files.path().to_owned();
-    assert_eq!(Material::load(&config).unwrap_err().reason(), "file_is_directory");
+    assert_eq!(Material::load(&config, &Groups::new()).unwrap_err().reason(), "file_is_directory");
     std::fs::remove_file(files.key()).unwrap();
-    assert_eq!(Material::load(&files.config()).unwrap_err().reason(), "file_missing");
+    assert_eq!(
+        Material::load(&files.config(), &Groups::new()).unwrap_err().reason(),
+        "file_missing"
+    );
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn a_chain_cut_anywhere_is_never_half_a_certificate() {
     for end in (0..chain.trim_end().len()).step_by(7) {
         std::fs::write(files.chain(), &chain[..end]).unwrap();
         // Between two blocks, a cut cannot be told from a shorter chain.
-        if let Ok(material) = Material::load(&files.config()) {
+        if let Ok(material) = Material::load(&files.config(), &Groups::new()) {
             assert_eq!(material.certified.cert[0], whole.certified.cert[0], "{end}");
             assert_eq!(material.facts.chain_len, 1, "{end}");
         }
@@ -167,7 +171,8 @@ fn a_key_is_not_in_the_debug_output_of_its_material() {
     let testing = testing();
     // Where in PKCS#8 something private is; the rest may be in the certificate, too.
     for (kind, private) in [(Kind::P256, 36), (Kind::Rsa, 1200), (Kind::Ed25519, 20)] {
-        let shown = format!("{:?}", Material::load(&testing.files(kind).config()).unwrap());
+        let shown =
+            format!("{:?}", Material::load(&testing.files(kind).config(), &Groups::new()).unwrap());
         let key = testing.key(kind).serialize_der();
         let some = &key[private..private + 8];
         let numbers = some.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
@@ -182,9 +187,10 @@ fn an_open_key_file_is_refused_or_mentioned() {
     for (mode, open) in [(0o644, true), (0o640, false), (0o600, false)] {
         std::fs::set_permissions(files.key(), std::fs::Permissions::from_mode(mode)).unwrap();
         let allowed = Config { world_readable: WorldReadableKeys::Allow, ..files.config() };
-        let material = Material::load(&allowed).unwrap();
+        let material = Material::load(&allowed, &Groups::new()).unwrap();
         assert_eq!(material.warnings.contains(&MaterialWarning::KeyReadableByAll), open);
-        let refused = Material::load(&files.config()).err().map(|error| error.reason());
+        let refused =
+            Material::load(&files.config(), &Groups::new()).err().map(|error| error.reason());
         assert_eq!(refused, open.then_some("key_world_readable"), "{mode:o}");
     }
 }
@@ -199,7 +205,7 @@ fn a_broken_file_leaves_the_material_in_its_slot() {
     slot.mark_broken(error.clone());
     assert!(Arc::ptr_eq(&before, &slot.material().unwrap()));
     assert_eq!((slot.on_disk(), slot.problem()), (OnDisk::Broken, Some(error)));
-    slot.replace(Material::load(&testing.files(Kind::P256).config()).unwrap());
+    slot.replace(Material::load(&testing.files(Kind::P256).config(), &Groups::new()).unwrap());
     assert_eq!(slot.on_disk(), OnDisk::Same);
     assert_ne!(before.certified.cert, slot.material().unwrap().certified.cert);
 }
@@ -218,7 +224,7 @@ fn many_are_loaded_in_order_and_each_fails_for_itself() {
             Arc::new(config)
         })
         .collect();
-    let loaded = load_all(&configs);
+    let loaded = load_all(&configs, &Groups::new());
     assert!(loaded.iter().zip(&configs).all(|((name, _), config)| *name == config.name));
     let failed: Vec<_> = loaded.iter().filter(|(_, loaded)| loaded.is_err()).collect();
     assert_eq!(failed.len(), 1);

@@ -23,6 +23,7 @@ use crate::certificate::Material;
 use crate::config::certificate::Certificate as Config;
 use crate::config::certificate::KeySource;
 use crate::config::process::WorldReadableKeys;
+use crate::hsm::Groups;
 
 /// A CA with an intermediate, and keys of each kind.
 pub struct Testing {
@@ -104,7 +105,7 @@ impl Testing {
     pub fn slot(&self, kind: Kind, from_days: i64, to_days: i64) -> Arc<Certificate> {
         let files = self.files_valid(kind, from_days, to_days);
         let name = format!("{kind:?}").parse().unwrap();
-        Arc::new(Certificate::new(name, Material::load(&files.config())))
+        Arc::new(Certificate::new(name, Material::load(&files.config(), &Groups::new())))
     }
 }
 

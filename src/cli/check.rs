@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use crate::cli::ConfigFile;
 use crate::cli::INVALID_CONFIGURATION;
 use crate::config::Config;
+use crate::hsm;
 use crate::runtime::identity;
+use crate::runtime::running::Tokens;
 use crate::runtime::start;
 use crate::runtime::start::StartError;
 
@@ -39,11 +41,12 @@ impl Check {
         let services = loaded.config.virtual_services.len();
         let certificates = loaded.config.certificates.len();
         if self.deep {
-            match start::rehearse(loaded.config) {
+            match start::rehearse(loaded.config, Tokens::Check) {
                 Ok(state) => {
                     for warning in state.warnings() {
                         eprintln!("warning: {warning}");
                     }
+                    hsm::stop(&state.running.hsms.into_values().collect::<Vec<_>>());
                 }
                 Err(StartError::Faults(faults)) => {
                     for fault in &faults {

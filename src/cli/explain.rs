@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::virtual_service::Mode;
 use crate::names::ServerName;
 use crate::names::VirtualServiceName;
+use crate::runtime::running::Tokens;
 use crate::runtime::start;
 use crate::service::Table;
 use crate::service::Target;
@@ -93,7 +94,7 @@ impl Explain {
                 return Ok(ExitCode::from(INVALID_CONFIGURATION));
             }
         };
-        let state = start::rehearse(loaded.config)?;
+        let state = start::rehearse(loaded.config, Tokens::Assume)?;
         let listeners = &state.running.listeners;
         let (parent, listener) = match &self.parent {
             Some(name) => listeners.get_key_value(name).context("there is no such parent")?,
@@ -172,7 +173,7 @@ fn outcome(service: &Arc<VirtualService>, offer: &ClientHello) -> Outcome {
         };
         return Outcome::PassedThrough { pool };
     }
-    match service.tls.negotiate(offer, unix_now()) {
+    match service.tls.choose(offer, unix_now()).map(|chosen| chosen.negotiation) {
         Ok(chosen) => {
             let certificate = service.tls.certificates().nth(chosen.certificate);
             let material = certificate.and_then(|slot| slot.material());

@@ -19,6 +19,7 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::hsm;
 use crate::runtime::hardening;
 
 /// A TLS front door: one listener, many sites.
@@ -93,10 +94,10 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    done.unwrap_or_else(|error| {
+    hsm::leave(done.unwrap_or_else(|error| {
         eprintln!("portcullis: {error:#}");
         ExitCode::FAILURE
-    })
+    }))
 }
 
 /// EX_CONFIG of sysexits.h: systemd names it, and `RestartPreventExitStatus=78` ends a restart loop.

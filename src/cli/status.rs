@@ -108,6 +108,7 @@ fn print(status: &report::Status) -> std::io::Result<()> {
         ["VIRTUAL SERVICE", "PARENT", "MODE", "PROFILE", "POOL", "OPEN", "CERTIFICATES", "DOMAINS"];
     table(&mut out, head, &services.collect::<Vec<_>>())?;
     pools(&mut out, status)?;
+    tokens(&mut out, status)?;
     let certificates = status.certificates.iter().map(|certificate| {
         let days = (certificate.not_after - unix_now()) / 86_400;
         let disk = if certificate.served_differs { "differs" } else { "same" };
@@ -140,6 +141,26 @@ fn pools(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
     });
     let head = ["POOL", "ENDPOINT", "WEIGHT", "STATE", "IN FLIGHT", "WAITING"];
     table(out, head, &rows.collect::<Vec<_>>())
+}
+
+/// Nothing where there are none: few have any.
+fn tokens(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
+    let rows = status.hsms.iter().flat_map(|group| {
+        group.members.iter().map(|member| {
+            [
+                group.name.clone(),
+                member.name.clone(),
+                member.state.clone(),
+                format!("{} s", member.seconds),
+                member.problem.clone().unwrap_or_default(),
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    table(out, ["HSM", "MEMBER", "STATE", "FOR", "PROBLEM"], &rows)
 }
 
 /// Columns as wide as what is in them, two spaces apart.

@@ -38,6 +38,7 @@ pub fn commit(
     let Prepared {
         config,
         plan,
+        hsms,
         certificates,
         materials,
         tls_profiles,
@@ -47,6 +48,8 @@ pub fn commit(
         sockets,
     } = prepared;
 
+    // A group that is replaced goes when the last certificate and handshake that has a key of it does.
+    running.hsms = hsms;
     running.certificates = certificates;
     for loaded in materials {
         install(loaded, running, refresh);

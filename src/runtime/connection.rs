@@ -13,6 +13,8 @@
 //! | address or rate not wanted | at once | close | `address_denied`, `connection_rate_limited` |
 //! | too many handshakes | at once | close | `handshake_limit`, `handshake_rate` |
 //! | waiting for its turn, and all flights | `timeouts.handshake` | close | `timeout` |
+//! | the key is in a token: too many wait | at once | alert | `signing_queue_full` |
+//! | the token makes no signature | `hsm.sign_timeout` | alert | `signing_timeout`, `signing_failed` |
 //! | last words of a refusal | 1 s to take them, 1 s to leave | alert | that of the refusal |
 //! | stream, both ends silent | `tunnel_idle` | close | `tunnel_idle` |
 //! | stream, client takes nothing | `timeouts.response_write` | close | `client_write_timeout` |
@@ -30,6 +32,8 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::virtual_service::Mode;
+use crate::hsm::SignError;
+use crate::hsm::lane::Ended;
 use crate::http;
 use crate::http::redirect::PlainConnection;
 use crate::names::ClientAddr;
@@ -50,10 +54,17 @@ use crate::service::table::Matched;
 use crate::service::table::Table;
 use crate::telemetry::listener_metrics::Unmatched;
 use crate::telemetry::service_metrics::HandshakeDone;
+use crate::tls::acceptor::Chosen;
+use crate::tls::acceptor::unix_now;
+use crate::tls::alert;
+use crate::tls::alert::Alert;
+use crate::tls::choose::Rule;
+use crate::tls::choose::Unfit;
 use crate::tls::facts::TlsFacts;
 use crate::tls::failure::HandshakeError;
 use crate::tls::read_hello::Hello;
 use crate::tls::read_hello::read_hello_after;
+use crate::tls::refusal::Refusal;
 
 /// Serves one accepted connection of a TLS listener until it closes.
 pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
@@ -175,7 +186,7 @@ async fn handshake(
 
     let finished = accepted + timeouts.handshake;
     let shaken = match service.handshakes.begin() {
-        Ok(_under_way) => within(finished, by_turns(stream, &hello, &service)).await,
+        Ok(_under_way) => within(finished, shake_hands(stream, &hello, &service)).await,
         Err(denial) => {
             return Err(HandshakeFailure::denied(denial, hello.offer, Arc::clone(&service)));
         }
@@ -190,19 +201,49 @@ async fn handshake(
     Ok(Box::new(Established { carrier: Carrier::Tls(stream, facts), service }))
 }
 
+/// The handshake: here, or where it may wait for a token.
+async fn shake_hands(
+    mut stream: TcpStream,
+    hello: &Hello,
+    service: &Arc<VirtualService>,
+) -> Shaken {
+    let mut chosen = service.tls.choose(&hello.offer, unix_now());
+    let Some(group) = chosen.as_mut().ok().and_then(|chosen| chosen.group.take()) else {
+        return by_turns(stream, hello, service, chosen).await;
+    };
+    let _counted = group.handshake();
+    let Ok(admitted) = group.lane().admit() else {
+        let error = group.refused_for_queue();
+        let _ = alert::deliver(&mut stream, &Alert::InternalError.record()).await;
+        return Err(HandshakeError::Signing(error));
+    };
+    let (service, hello) = (Arc::clone(service), hello.clone());
+    let shaken = admitted.run(async move |mut place| {
+        if place.comes_before(end_of(&stream)).await.is_err() {
+            return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        place.holding(Box::pin(service.tls.accept(stream, &hello, chosen))).await
+    });
+    let closed = || HandshakeError::Signing(SignError::Closed { hsm: group.name().to_string() });
+    shaken.await.unwrap_or_else(|Ended| Err(closed()))
+}
+
 /// The handshake, when others of this worker have had their turns too.
 async fn by_turns(
     stream: TcpStream,
     hello: &Hello,
     service: &Arc<VirtualService>,
-) -> Result<(TlsStream<TcpStream>, Box<TlsFacts>), HandshakeError> {
+    chosen: Result<Chosen, Refusal>,
+) -> Shaken {
     let mut turn = Turn::at(Line(Arc::as_ptr(service).addr()));
     if turn.comes_before(end_of(&stream)).await.is_err() {
         return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
     }
     // Boxed: it is large, and each future around it would have room for it twice.
-    turn.by_turns(Box::pin(service.tls.accept(stream, hello))).await
+    turn.by_turns(Box::pin(service.tls.accept(stream, hello, chosen))).await
 }
+
+type Shaken = Result<(TlsStream<TcpStream>, Box<TlsFacts>), HandshakeError>;
 
 /// When a client leaves that has nothing more to say.
 async fn end_of(stream: &TcpStream) {
@@ -257,6 +298,11 @@ fn count(service: &VirtualService, facts: &TlsFacts, duration: Duration) {
     });
     if facts.expired {
         service.metrics.expired_served();
+    }
+    if let (Rule::Instead(unfit @ (Unfit::CannotSign | Unfit::OutOfDate)), false) =
+        (facts.rule, facts.resumed)
+    {
+        service.metrics.certificate_fell_back(unfit.as_str());
     }
 }
 

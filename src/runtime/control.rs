@@ -15,6 +15,7 @@ use tokio::time;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::hsm;
 use crate::names::CertificateName;
 use crate::runtime::commit;
 use crate::runtime::handle::Handle;
@@ -229,10 +230,12 @@ impl Control {
             () = signals.stop() => Ended::Cut,
         };
         let State { process, running, .. } = *state;
+        let groups: Vec<_> = running.hsms.values().cloned().collect();
         drop(running);
         let log = Arc::clone(&process.log);
         let stopped = task::spawn_blocking(move || {
             process.workers.into_iter().for_each(|worker| worker.stop());
+            hsm::stop(&groups);
             log.finish();
         });
         drop(stopped.await);

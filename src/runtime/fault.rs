@@ -1,5 +1,6 @@
 //! What keeps a configuration that reads well from being put in force.
 
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -7,6 +8,7 @@ use thiserror::Error;
 use crate::certificate::MaterialError;
 use crate::key::KeyType;
 use crate::names::CertificateName;
+use crate::names::HsmName;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
@@ -44,6 +46,9 @@ pub enum Fault {
     /// Files of a certificate that cannot be used.
     #[error("certificate `{0}`: {1}")]
     Certificate(CertificateName, MaterialError),
+    /// A group of tokens without threads.
+    #[error("group of tokens `{0}`: its threads cannot be started: {1}")]
+    Hsm(HsmName, io::Error),
     /// An application log that cannot be written.
     #[error("virtual service `{0}`: {1}")]
     Log(VirtualServiceName, AppLogError),
@@ -79,6 +84,6 @@ impl Fault {
     /// Whether an edit mends it. An address that another process has may be free a moment later, so
     /// a service manager should try that again.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Bind(_))
+        !matches!(self, Self::Bind(_) | Self::Hsm(..))
     }
 }

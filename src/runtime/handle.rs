@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::certificate::Certificate;
 use crate::certificate::OnDisk;
 use crate::config::Config;
+use crate::hsm::Group;
 use crate::live::Live;
 use crate::names::DomainPattern;
 use crate::runtime::plan::Purpose;
@@ -19,7 +20,9 @@ use crate::runtime::plan::Socket;
 use crate::runtime::reload::State;
 use crate::runtime::report::CertificateStatus;
 use crate::runtime::report::EndpointStatus;
+use crate::runtime::report::HsmStatus;
 use crate::runtime::report::ListenerStatus;
+use crate::runtime::report::MemberStatus;
 use crate::runtime::report::Phase;
 use crate::runtime::report::PoolStatus;
 use crate::runtime::report::Readiness;
@@ -58,6 +61,7 @@ struct Page {
     config_file: String,
     certificates: Vec<Arc<Certificate>>,
     pools: Vec<Arc<Pool>>,
+    hsms: Vec<Arc<Group>>,
     virtual_services: Vec<Arc<VirtualService>>,
     sockets: Vec<(Socket, SocketAddr)>,
     generation: u64,
@@ -73,6 +77,7 @@ impl Page {
             config_file: state.path.display().to_string(),
             certificates: running.certificates.values().cloned().collect(),
             pools: running.pools.values().map(|running| Arc::clone(&running.pool)).collect(),
+            hsms: running.hsms.values().cloned().collect(),
             virtual_services: running.virtual_services.values().cloned().collect(),
             sockets: sockets.collect(),
             generation: running.generation,
@@ -162,6 +167,7 @@ impl Handle {
                 .collect(),
             certificates: page.certificates.iter().map(|slot| certificate_status(slot)).collect(),
             pools: page.pools.iter().map(|pool| pool_status(pool)).collect(),
+            hsms: page.hsms.iter().map(|group| hsm_status(group)).collect(),
         }
     }
 }
@@ -203,6 +209,16 @@ fn pool_status(pool: &Pool) -> PoolStatus {
     PoolStatus { name: pool.name.to_string(), waiting: pool.waiting(), endpoints }
 }
 
+fn hsm_status(group: &Group) -> HsmStatus {
+    let members = group.members().into_iter().map(|member| MemberStatus {
+        name: member.name,
+        state: if member.is_up { "up" } else { "down" }.to_owned(),
+        seconds: member.since.as_secs(),
+        problem: member.trouble.map(|trouble| trouble.to_string()),
+    });
+    HsmStatus { name: group.name().to_string(), members: members.collect() }
+}
+
 fn certificate_status(slot: &Certificate) -> CertificateStatus {
     let view = view(slot);
     let material = slot.material();
@@ -218,7 +234,9 @@ fn certificate_status(slot: &Certificate) -> CertificateStatus {
         not_before: view.not_before,
         not_after: view.not_after,
         served_differs: view.served_differs,
-        problem: slot.problem().map(|error| error.to_string()),
+        problem: slot.problem().map(|error| error.to_string()).or_else(|| {
+            material.as_ref()?.token.as_ref()?.key.problem().map(|error| error.to_string())
+        }),
     }
 }
 

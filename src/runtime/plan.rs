@@ -9,9 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::certificate::KeySource;
 use crate::config::virtual_service::Role;
 use crate::config::virtual_service::VirtualService;
 use crate::names::CertificateName;
+use crate::names::HsmName;
 use crate::names::ListenAddr;
 use crate::names::PoolName;
 use crate::names::TlsProfileName;
@@ -20,7 +22,9 @@ use crate::names::VirtualServiceName;
 /// The difference between what runs and what the operator wrote.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Slots by name; *replaced* means that the table changed, not the file behind it.
+    /// Groups of tokens. What compares equal keeps its sessions: no reload logs in again.
+    pub hsms: Changes<HsmName>,
+    /// Slots by name; *replaced* means that the table changed, or the group that has the key, not the file behind it.
     pub certificates: Changes<CertificateName>,
     /// Profiles, a changed CA or CRL file included.
     pub tls_profiles: Changes<TlsProfileName>,
@@ -94,8 +98,18 @@ impl Plan {
             })
             .map(|service| service.name.clone())
             .collect();
+        let hsms = Changes::between(&running.hsms, &wanted.hsms);
+        let in_other_groups: BTreeSet<_> = (wanted.certificates.values())
+            .filter(|certificate| match &certificate.key {
+                KeySource::Token { hsm, .. } => hsms.makes(hsm),
+                KeySource::File { .. } => false,
+            })
+            .map(|certificate| certificate.name.clone())
+            .collect();
         Self {
-            certificates: Changes::between(&running.certificates, &wanted.certificates),
+            certificates: Changes::between(&running.certificates, &wanted.certificates)
+                .with_replaced(&in_other_groups),
+            hsms,
             tls_profiles,
             pools: Changes::between(&running.pools, &wanted.pools).with_replaced(&changed.pools),
             virtual_services: own
@@ -111,7 +125,8 @@ impl Plan {
 
     /// Whether what is wanted is what runs.
     pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty()
+        self.hsms.is_empty()
+            && self.certificates.is_empty()
             && self.tls_profiles.is_empty()
             && self.pools.is_empty()
             && self.virtual_services.is_empty()
@@ -122,6 +137,7 @@ impl Plan {
 
     fn from_nothing(wanted: &Config) -> Self {
         Self {
+            hsms: Changes::all_new(&wanted.hsms),
             certificates: Changes::all_new(&wanted.certificates),
             tls_profiles: Changes::all_new(&wanted.tls_profiles),
             pools: Changes::all_new(&wanted.pools),

@@ -11,6 +11,8 @@ use crate::certificate::Certificate;
 use crate::certificate::Material;
 use crate::config;
 use crate::config::Config;
+use crate::hsm::Group;
+use crate::hsm::Groups;
 use crate::key::KeyType;
 use crate::names::CertificateName;
 use crate::names::PoolName;
@@ -25,6 +27,7 @@ use crate::runtime::refresh::Stamps;
 use crate::runtime::running::Process;
 use crate::runtime::running::Running;
 use crate::runtime::running::RunningPool;
+use crate::runtime::running::Tokens;
 use crate::runtime::socket::BindError;
 use crate::runtime::socket::Bound;
 use crate::runtime::sources::Content;
@@ -47,6 +50,8 @@ pub struct Prepared {
     pub config: Arc<Config>,
     /// What changes.
     pub plan: Plan,
+    /// Every group of tokens that is wanted, old and new.
+    pub hsms: Groups,
     /// Every slot that is wanted, old and new.
     pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
     /// What was read for new and replaced slots.
@@ -101,7 +106,8 @@ pub fn prepare(
     let changed = preparation.changed_files(&tls_profiles, &pool_files, &error_pages);
     let plan = Plan::new(running.config.as_deref(), wanted, &changed);
 
-    let (certificates, materials) = preparation.certificates(&plan);
+    let hsms = preparation.hsms(&plan);
+    let (certificates, materials) = preparation.certificates(&plan, &hsms);
     preparation.check_key_types(&plan, &materials);
     let pool_clients = preparation.pool_clients(&pool_files, &certificates);
     if !preparation.faults.is_empty() {
@@ -124,6 +130,7 @@ pub fn prepare(
     Ok(Prepared {
         config: Arc::clone(wanted),
         plan,
+        hsms,
         certificates,
         materials,
         tls_profiles,
@@ -152,6 +159,29 @@ struct Made<'a> {
 }
 
 impl Preparation<'_> {
+    /// Starts the groups that are new or changed; dropped, their threads end.
+    fn hsms(&mut self, plan: &Plan) -> Groups {
+        let mut groups = Groups::new();
+        for (name, config) in &self.wanted.hsms {
+            let kept = self.running.hsms.get(name).filter(|_| !plan.hsms.makes(name));
+            let recorder = &self.process.recorder;
+            let group = match (kept, self.process.tokens) {
+                (Some(kept), _) => Ok(Arc::clone(kept)),
+                (None, Tokens::Use) => Group::start(config, recorder),
+                (None, Tokens::Check) => {
+                    let config = config::hsm::Hsm { sessions: 1, ..(**config).clone() };
+                    Group::start(&Arc::new(config), recorder)
+                }
+                (None, Tokens::Assume) => Ok(Group::assumed(config, recorder)),
+            };
+            match group {
+                Ok(group) => drop(groups.insert(name.clone(), group)),
+                Err(error) => self.faults.push(Fault::Hsm(name.clone(), error)),
+            }
+        }
+        groups
+    }
+
     /// Compiles every profile, because its CA and CRL may have changed behind it, and keeps the
     /// running one where nothing did.
     fn tls_profiles(&mut self) -> BTreeMap<TlsProfileName, Arc<Profile>> {

@@ -9,6 +9,7 @@ use crate::certificate::Material;
 use crate::certificate::MaterialError;
 use crate::certificate::store;
 use crate::config;
+use crate::hsm::Groups;
 use crate::key::KeyType;
 use crate::names::CertificateName;
 use crate::runtime::fault::Fault;
@@ -23,6 +24,7 @@ impl Preparation<'_> {
     pub(super) fn certificates(
         &mut self,
         plan: &Plan,
+        groups: &Groups,
     ) -> (BTreeMap<CertificateName, Arc<Certificate>>, Vec<Loaded>) {
         let wanted = &self.wanted.certificates;
         let running = self.running.certificates.iter();
@@ -35,7 +37,7 @@ impl Preparation<'_> {
             .map(|(_, config)| Arc::clone(config))
             .collect();
         let stamps: Vec<Stamps> = read.iter().map(|config| Stamps::of(config)).collect();
-        let materials = store::load_all(&read);
+        let materials = store::load_all(&read, groups);
         self.judge(&materials);
 
         let mut loaded = Vec::with_capacity(materials.len());
@@ -56,9 +58,16 @@ impl Preparation<'_> {
     fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
         let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
         for (name, material) in materials {
-            let Err(error) = material else { continue };
+            let unproven = |material: &Material| material.token.as_ref()?.unproven.clone();
+            let (error, is_loaded) = match material {
+                Ok(material) => match unproven(material) {
+                    Some(error) => (MaterialError::Token(error), true),
+                    None => continue,
+                },
+                Err(error) => (error.clone(), some_loaded),
+            };
             let fault = Fault::Certificate(name.clone(), error.clone());
-            if self.tolerance == Tolerance::EmptySlots && some_loaded {
+            if self.tolerance == Tolerance::EmptySlots && is_loaded {
                 tracing::error!(certificate = %name, reason = error.reason(), "{fault}");
             } else {
                 self.faults.push(fault);

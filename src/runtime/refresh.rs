@@ -15,6 +15,7 @@ use crate::certificate::stamp::FileStamp;
 use crate::config;
 use crate::config::certificate::KeySource;
 use crate::config::secret::Secret;
+use crate::hsm::Groups;
 use crate::names::CertificateName;
 
 /// What is known of the files of every certificate.
@@ -100,7 +101,7 @@ impl Refresh {
         &mut self,
         slot: &Certificate,
         config: &config::certificate::Certificate,
-        patience: Patience,
+        (groups, patience): (&Groups, Patience),
     ) -> Option<Outcome> {
         let stamps = Stamps::of(config);
         let known = self.seen.get(&config.name) == Some(&stamps);
@@ -115,7 +116,7 @@ impl Refresh {
             self.faulty.remove(&config.name);
         }
         self.seen.insert(config.name.clone(), stamps);
-        match Material::load(config) {
+        match Material::load(config, groups).and_then(proven) {
             Ok(material) => {
                 self.faulty.remove(&config.name);
                 Some(install(slot, material))
@@ -139,14 +140,31 @@ impl Refresh {
         let fault = self.faulty.entry(config.name.clone());
         let fault = fault.or_insert(Fault { attempts: 0, next: now });
         let wait = RETRIES.get(fault.attempts as usize).copied();
-        fault.next = now + wait.unwrap_or(FOREVER);
+        let is_unreachable =
+            matches!(&error, MaterialError::Token(error) if error.is_unreachable());
+        let again = if is_unreachable { TOKEN_RETRY } else { FOREVER };
+        fault.next = now + wait.unwrap_or(again);
         fault.attempts += 1;
-        if wait.is_some() && patience == Patience::Wait {
-            slot.mark(OnDisk::Differs);
-            return Outcome::Waiting;
+        if patience == Patience::Wait {
+            if wait.is_some() {
+                slot.mark(OnDisk::Differs);
+                return Outcome::Waiting;
+            }
+            if fault.attempts as usize > RETRIES.len() + 1 {
+                // It has been said.
+                return Outcome::Waiting;
+            }
         }
         slot.mark_broken(error.clone());
         Outcome::Broken(error)
+    }
+}
+
+/// What is new has to show that it can be used; at a start, it may do so later.
+fn proven(material: Material) -> Result<Material, MaterialError> {
+    match material.token.as_ref().and_then(|token| token.unproven.clone()) {
+        Some(unproven) => Err(MaterialError::Token(unproven)),
+        None => Ok(material),
     }
 }
 
@@ -185,6 +203,9 @@ const RETRIES: [Duration; 4] = [
     Duration::from_millis(750),
     Duration::from_secs(1),
 ];
+
+/// A token that could not be asked may be there again.
+const TOKEN_RETRY: Duration = Duration::from_secs(5);
 
 /// After the verdict only a new event or the poll tries again.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -130,7 +130,9 @@ impl State {
         for name in names {
             let Some((slot, config)) = self.slot(name) else { continue };
             // A panic here is a bug in reading one certificate: the others are looked at all the same.
-            let look = AssertUnwindSafe(|| self.refresh.look(&slot, &config, patience));
+            let look = AssertUnwindSafe(|| {
+                self.refresh.look(&slot, &config, (&self.running.hsms, patience))
+            });
             if let Some(outcome) = panic::catch_unwind(look).unwrap_or_default() {
                 self.tell(name, &outcome);
                 outcomes.insert(name.clone(), outcome);

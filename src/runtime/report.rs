@@ -45,6 +45,30 @@ pub struct Status {
     pub certificates: Vec<CertificateStatus>,
     /// Every pool, by name.
     pub pools: Vec<PoolStatus>,
+    /// Every group of tokens, by name.
+    pub hsms: Vec<HsmStatus>,
+}
+
+/// A group of tokens.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HsmStatus {
+    /// Its name.
+    pub name: String,
+    /// Its members, in the order of the configuration.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A token of a group.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// `up` or `down`.
+    pub state: String,
+    /// For how long.
+    pub seconds: u64,
+    /// Why it is down.
+    pub problem: Option<String>,
 }
 
 /// A socket.
@@ -191,6 +215,8 @@ pub struct Changes {
     pub virtual_services: NamesChanged,
     /// Addresses that are listened on.
     pub listeners: NamesChanged,
+    /// `[hsm]`.
+    pub hsms: NamesChanged,
     /// `[certificate]`: in the configuration or in its files.
     pub certificates: NamesChanged,
     /// `[tls_profile]`: in the configuration or in its files.
@@ -222,6 +248,7 @@ impl ReloadReport {
         let changes = Changes {
             virtual_services: NamesChanged::of(&plan.virtual_services),
             listeners: NamesChanged::of(&plan.sockets),
+            hsms: NamesChanged::of(&plan.hsms),
             certificates: NamesChanged::of(&plan.certificates),
             tls_profiles: NamesChanged::of(&plan.tls_profiles),
             pools: NamesChanged::of(&plan.pools),
@@ -288,10 +315,11 @@ impl Changes {
         !named && !self.dns && !self.settings && self.restart_needed.is_empty()
     }
 
-    fn kinds(&self) -> [(&'static str, &NamesChanged); 5] {
+    fn kinds(&self) -> [(&'static str, &NamesChanged); 6] {
         [
             ("virtual services", &self.virtual_services),
             ("listeners", &self.listeners),
+            ("groups of tokens", &self.hsms),
             ("certificates", &self.certificates),
             ("TLS profiles", &self.tls_profiles),
             ("pools", &self.pools),

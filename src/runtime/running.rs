@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::certificate::Certificate;
 use crate::config::Config;
+use crate::hsm::Groups;
 use crate::names::CertificateName;
 use crate::names::ListenAddr;
 use crate::names::PoolName;
@@ -50,6 +51,8 @@ pub struct Process {
     pub tickets: TicketSecret,
     /// Handshakes under way, and how many there may be.
     pub handshakes: Arc<AllHandshakes>,
+    /// Whether tokens are asked.
+    pub tokens: Tokens,
     /// One permit for each client connection; all back means drained.
     pub connections: Arc<Semaphore>,
     /// How many permits there are.
@@ -58,6 +61,17 @@ pub struct Process {
     pub workers: Vec<Worker>,
     /// Sockets that the service manager passed, until the first configuration is in force.
     pub inherited: Mutex<Inherited>,
+}
+
+/// What is done with the tokens that a configuration names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tokens {
+    /// They are not asked; their keys count as able to sign.
+    Assume,
+    /// One session with each: enough to see whether all is in order.
+    Check,
+    /// They sign.
+    Use,
 }
 
 impl Process {
@@ -74,6 +88,8 @@ pub struct Running {
     pub config: Option<Arc<Config>>,
     /// Slots by name; a slot lives as long as its name is configured.
     pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
+    /// Groups of tokens, with their threads.
+    pub hsms: Groups,
     /// Compiled profiles.
     pub tls_profiles: BTreeMap<TlsProfileName, Arc<Profile>>,
     /// Who is asked for the addresses of endpoints; None in a rehearsal.

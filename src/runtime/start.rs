@@ -23,6 +23,7 @@ use crate::runtime::panics;
 use crate::runtime::prepare::Tolerance;
 use crate::runtime::reload::State;
 use crate::runtime::running::Process;
+use crate::runtime::running::Tokens;
 use crate::runtime::worker::Worker;
 use crate::service::handshakes::AllHandshakes;
 use crate::telemetry::app_log::AppLog;
@@ -74,7 +75,7 @@ pub fn start(path: &Path, config: Config, inherited: Inherited) -> Result<Contro
 
 /// Puts a configuration together as a start would, without sockets, workers or files of its own:
 /// for `explain` and `check --deep`, which so answer with the code that serves.
-pub fn rehearse(config: Config) -> Result<State, StartError> {
+pub fn rehearse(config: Config, tokens: Tokens) -> Result<State, StartError> {
     let recorder = Recorder::new(&config.metrics);
     let process = Process {
         log: AppLog::start(0, &recorder)?,
@@ -83,6 +84,7 @@ pub fn rehearse(config: Config) -> Result<State, StartError> {
         recorder,
         tickets: TicketSecret::generate(Period::from(&config.tickets))?,
         handshakes: Arc::new(AllHandshakes::new(&config.limits, 0)),
+        tokens,
         connections: Arc::new(Semaphore::new(1)),
         max_connections: 1,
         workers: Vec::new(),
@@ -104,6 +106,7 @@ fn process(config: &Config, inherited: Inherited) -> Result<Process, StartError>
     Ok(Process {
         workers: workers.collect::<io::Result<_>>().map_err(StartError::Worker)?,
         handshakes: Arc::new(AllHandshakes::new(&config.limits, config.workers)),
+        tokens: Tokens::Use,
         connections: Arc::new(Semaphore::new(max_connections as usize)),
         max_connections,
         reloads: ReloadMetrics::new(&recorder),

@@ -132,6 +132,32 @@ families! {
         "Requests that were not sent a second time, because the retry budget was spent.";
     PoolRetries = "portcullis_pool_retries_total" Counter ["pool"]
         "Requests of a pool that were sent a second time.";
+    HsmHandshakesActive = "portcullis_hsm_handshakes_active" Gauge ["hsm"]
+        "Handshakes of services whose key is in a token of the group that are under way or wait.";
+    HsmQueue = "portcullis_hsm_queue_length" Gauge ["hsm"]
+        "Signatures that wait for a session of the group.";
+    HsmQueueDuration = "portcullis_hsm_queue_duration_seconds" HandshakeSeconds ["hsm"]
+        "Time that signatures waited for a session of the group.";
+    HsmRefused = "portcullis_hsm_refused_total" Counter ["hsm", "reason"]
+        "Signatures that a group did not make, by reason: deadline, no_member or queue_full.";
+    HsmMemberUp = "portcullis_hsm_member_up" Gauge ["hsm", "member"]
+        "1 when a token of a group can be counted on, else 0.";
+    HsmTransitions = "portcullis_hsm_transitions_total" Counter ["hsm", "member", "status"]
+        "How often a token of a group came up or went down: up or down.";
+    HsmSessions = "portcullis_hsm_sessions" Gauge ["hsm", "member", "state"]
+        "Sessions with a token, by what they do: idle, busy or down.";
+    HsmSignDuration = "portcullis_hsm_sign_duration_seconds" HandshakeSeconds ["hsm", "member"]
+        "Time that a token took for a signature.";
+    HsmConnects = "portcullis_hsm_connects_total" Counter ["hsm", "member"]
+        "Sessions that were opened with a token and logged in.";
+    HsmErrors = "portcullis_hsm_errors_total" Counter ["hsm", "member", "code"]
+        "What went wrong with a token, by the standard's name for it in snake_case, or our own.";
+    HsmFailovers = "portcullis_hsm_failovers_total" Counter ["hsm", "member"]
+        "Signatures that a token failed or was slow at and that were offered to another one.";
+    HsmPinRefused = "portcullis_hsm_pin_refused" Gauge ["hsm", "member"]
+        "1 when a token refuses its PIN, which is not tried again until it changes.";
+    CertificateFallbacks = "portcullis_tls_certificate_fallbacks_total" Counter ["virtual_service", "reason"]
+        "Finished TLS handshakes without the preferred certificate, because it was out_of_date or its key cannot_sign.";
     CertificateNotAfter = "portcullis_certificate_not_after_timestamp_seconds" Gauge ["certificate", "key_type"]
         "End of validity of the certificate that is served.";
     CertificateNotBefore = "portcullis_certificate_not_before_timestamp_seconds" Gauge ["certificate", "key_type"]
@@ -220,9 +246,11 @@ mod tests {
             "common_name",
             "endpoint",
             "group",
+            "hsm",
             "issuer",
             "key_type",
             "log",
+            "member",
             "pfs",
             "pool",
             "protocol",
@@ -231,6 +259,7 @@ mod tests {
             "resumed",
             "serial",
             "sni",
+            "state",
             "status",
             "version",
             "virtual_service",

@@ -11,6 +11,7 @@ pub mod cells;
 pub mod certificate_metrics;
 pub mod check_metrics;
 pub mod exposition;
+pub mod hsm_metrics;
 pub mod lazy;
 pub mod listener_metrics;
 pub mod operational;

@@ -46,6 +46,7 @@ struct Busy {
 struct Rare {
     host_mismatches: OnceLock<Counter>,
     expired_served: OnceLock<Counter>,
+    fallbacks: LazyCounters<&'static str>,
     failures: LazyCounters<&'static str>,
     refused: LazyCounters<&'static str>,
     stream_failures: LazyCounters<&'static str>,
@@ -192,6 +193,14 @@ impl ServiceMetrics {
             .expired_served
             .get_or_init(|| self.scope.counter(Family::ExpiredServed, &[self.label()]))
             .increment(1);
+    }
+
+    /// Counts a handshake without the preferred certificate, for a reason that lies with the certificate.
+    pub fn certificate_fell_back(&self, reason: &'static str) {
+        self.rare().fallbacks.increment(reason, || {
+            let labels = [self.label(), ("reason", reason)];
+            self.scope.counter(Family::CertificateFallbacks, &labels)
+        });
     }
 
     /// Counts a request that failed, whatever status the client got.

@@ -17,13 +17,17 @@ use tokio_rustls::server::TlsStream;
 use crate::certificate::Certificate;
 use crate::certificate::Material;
 use crate::config::tls_profile::Alpn;
+use crate::hsm::Group;
+use crate::hsm::scheme::Way;
 use crate::key::KeyType;
 use crate::names::CertificateName;
 use crate::tls::alert;
+use crate::tls::alert::Alert;
 use crate::tls::choose;
 use crate::tls::choose::Candidate;
 use crate::tls::choose::Negotiation;
 use crate::tls::choose::ProfileFacts;
+use crate::tls::choose::Signs;
 use crate::tls::facts::Finished;
 use crate::tls::facts::TlsFacts;
 use crate::tls::failure::HandshakeError;
@@ -43,6 +47,15 @@ pub struct Acceptor {
     /// In place of the profile's, where its ALPN is not meant.
     facts: Option<Box<ProfileFacts>>,
     keeps_client_certificates: bool,
+}
+
+/// What was chosen for a client, before anything is sent.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What will happen.
+    pub negotiation: Negotiation,
+    /// The group of tokens that the key is in; None: it is here.
+    pub group: Option<Arc<Group>>,
 }
 
 /// A certificate with the configuration in which it is the only one.
@@ -106,29 +119,41 @@ impl Acceptor {
     }
 
     /// What would happen with a client that offers this, at this moment (Unix seconds). Sends nothing.
-    pub fn negotiate(&self, offer: &ClientHello, now: i64) -> Result<Negotiation, Refusal> {
+    pub fn choose(&self, offer: &ClientHello, now: i64) -> Result<Chosen, Refusal> {
         let mut candidates = Vec::with_capacity(self.slots.len());
+        let mut in_tokens = None;
         for (slot, Slot { certificate, .. }) in self.slots.iter().enumerate() {
-            candidates.extend(certificate.material().map(|material| candidate(slot, &material)));
+            let Some(material) = certificate.material() else { continue };
+            candidates.push(candidate(slot, &material));
+            if material.token.is_some() {
+                in_tokens.get_or_insert_with(Vec::new).push((slot, material));
+            }
         }
         let facts = self.facts.as_deref().unwrap_or(self.profile.facts());
-        choose::negotiate(offer, facts, &candidates, now)
+        let negotiation = choose::negotiate(offer, facts, &candidates, now)?;
+        let group = in_tokens.and_then(|in_tokens| {
+            let (_, chosen) =
+                in_tokens.into_iter().find(|(slot, _)| *slot == negotiation.certificate)?;
+            Some(Arc::clone(chosen.token.as_ref()?.key.group()))
+        });
+        Ok(Chosen { negotiation, group })
     }
 
-    /// Finishes the handshake that a ClientHello began. Whoever is refused is told, and the connection is closed
-    /// so that it hears it. Has no deadline of its own. The hello stays with the caller, who logs what was offered
-    /// when this fails.
+    /// Finishes the handshake that a ClientHello began, as was chosen. Whoever is refused is told, and the
+    /// connection is closed so that it hears it. Has no deadline of its own. The hello stays with the caller, who
+    /// logs what was offered when this fails. Where a group was chosen, it blocks, and belongs on the group's lane.
     pub async fn accept<IO>(
         &self,
         mut io: IO,
         hello: &Hello,
+        chosen: Result<Chosen, Refusal>,
     ) -> Result<(TlsStream<IO>, Box<TlsFacts>), HandshakeError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let started = Instant::now();
-        let negotiation = match self.negotiate(&hello.offer, unix_now()) {
-            Ok(negotiation) => negotiation,
+        let negotiation = match chosen {
+            Ok(chosen) => chosen.negotiation,
             Err(refusal) => {
                 // The refusal is what counts; that the client is gone already changes nothing.
                 let _ = alert::deliver(&mut io, &refusal.alert.record()).await;
@@ -160,9 +185,16 @@ impl Acceptor {
             }
             Err((error, mut io)) => {
                 let error = HandshakeError::from(error);
-                if matches!(error, HandshakeError::Library(_)) {
+                match &error {
                     // The library has written its alert.
-                    let _ = alert::close(&mut io).await;
+                    HandshakeError::Library(_) => drop(alert::close(&mut io).await),
+                    // The library has written nothing.
+                    HandshakeError::Signing(_) => {
+                        let _ = alert::deliver(&mut io, &Alert::InternalError.record()).await;
+                    }
+                    HandshakeError::Io(_)
+                    | HandshakeError::Refused(_)
+                    | HandshakeError::TimedOut => {}
                 }
                 Err(error)
             }
@@ -219,8 +251,23 @@ fn candidate(slot: usize, material: &Material) -> Candidate {
         algorithm: facts.algorithm,
         not_before: facts.not_before,
         not_after: facts.not_after,
-        // Keys on file always can.
-        can_sign: true,
+        signs: signs(material),
+    }
+}
+
+fn signs(material: &Material) -> Signs {
+    let Some(token) = &material.token else { return Signs::Fully };
+    let ways = token.key.ways();
+    match material.facts.key_type() {
+        KeyType::Ec if ways.has(Way::Ecdsa) => Signs::Fully,
+        KeyType::Ed25519 if ways.has(Way::Eddsa) => Signs::Fully,
+        KeyType::Ec | KeyType::Ed25519 => Signs::NotNow,
+        KeyType::Rsa => match (ways.has(Way::RsaPss), ways.has(Way::RsaPkcs1)) {
+            (true, true) => Signs::Fully,
+            (true, false) => Signs::PssOnly,
+            (false, true) => Signs::Pkcs1Only,
+            (false, false) => Signs::NotNow,
+        },
     }
 }
 

@@ -66,8 +66,21 @@ pub struct Candidate {
     pub not_before: i64,
     /// Unix seconds.
     pub not_after: i64,
-    /// Whether its key can sign now.
-    pub can_sign: bool,
+    /// How its key can sign now.
+    pub signs: Signs,
+}
+
+/// How a key can sign now. A key on file always can; one in a token as the token is and can.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Signs {
+    /// In every way that goes with its kind.
+    Fully,
+    /// Not at all.
+    NotNow,
+    /// RSA by PKCS#1 v1.5 alone, which does for TLS 1.2 only.
+    Pkcs1Only,
+    /// RSA by PSS alone.
+    PssOnly,
 }
 
 /// What will happen.
@@ -119,6 +132,19 @@ pub enum Unfit {
     Scheme,
     /// No suite that is enabled here and offered by the client goes with its key.
     Suite,
+}
+
+impl Unfit {
+    /// One stable word: the label of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CannotSign => "cannot_sign",
+            Self::Curve => "curve",
+            Self::OutOfDate => "out_of_date",
+            Self::Scheme => "scheme",
+            Self::Suite => "suite",
+        }
+    }
 }
 
 /// Applies the rule. `now` is in Unix seconds.
@@ -202,13 +228,13 @@ impl Offer<'_> {
     /// The suite that a candidate would be served with, its validity period aside.
     pub(super) fn fit(&self, candidate: &Candidate) -> Result<CipherSuite, Unfit> {
         let suite = self.suite(candidate.algorithm).ok_or(Unfit::Suite)?;
-        if !self.verifies(candidate.algorithm) {
+        if !self.verifies(candidate) {
             return Err(Unfit::Scheme);
         }
         if self.version == TlsVersion::Tls12 && !self.offers_curve(candidate.algorithm) {
             return Err(Unfit::Curve);
         }
-        if candidate.can_sign { Ok(suite) } else { Err(Unfit::CannotSign) }
+        if candidate.signs == Signs::NotNow { Err(Unfit::CannotSign) } else { Ok(suite) }
     }
 
     fn suite(&self, algorithm: Algorithm) -> Option<CipherSuite> {
@@ -225,17 +251,19 @@ impl Offer<'_> {
     }
 
     /// Whether the client offers a scheme for the key; an EC key signs with the hash of its curve only.
-    fn verifies(&self, algorithm: Algorithm) -> bool {
+    fn verifies(&self, candidate: &Candidate) -> bool {
         let offered = self.hello.signature_schemes.as_deref().unwrap_or_default();
         let any = |schemes: &[u16]| schemes.iter().any(|scheme| offered.contains(scheme));
-        match algorithm {
+        match candidate.algorithm {
             Algorithm::Ed25519 => any(&[ED25519]),
             Algorithm::P256 => any(&[ECDSA_P256]),
             Algorithm::P384 => any(&[ECDSA_P384]),
             Algorithm::P521 => any(&[ECDSA_P521]),
             // PKCS#1 signatures are not for TLS 1.3 handshakes (RFC 8446, section 4.2.3).
             Algorithm::Rsa { .. } => {
-                any(&RSA_PSS) || (self.version == TlsVersion::Tls12 && any(&RSA_PKCS1))
+                let pss = candidate.signs != Signs::Pkcs1Only;
+                let pkcs1 = candidate.signs != Signs::PssOnly && self.version == TlsVersion::Tls12;
+                (pss && any(&RSA_PSS)) || (pkcs1 && any(&RSA_PKCS1))
             }
         }
     }

@@ -36,7 +36,7 @@ fn profile() -> ProfileFacts {
 }
 
 fn candidate(slot: usize, algorithm: Algorithm) -> Candidate {
-    Candidate { slot, algorithm, not_before: 0, not_after: 2 * NOW, can_sign: true }
+    Candidate { slot, algorithm, not_before: 0, not_after: 2 * NOW, signs: Signs::Fully }
 }
 
 fn expired(slot: usize, algorithm: Algorithm) -> Candidate {
@@ -127,7 +127,7 @@ fn out_of_date_comes_after_in_date_and_before_nothing() {
     assert_eq!(choose(&[expired(0, P256), expired(1, RSA)]), (0, true, Rule::NothingInDate));
     let future = Candidate { not_before: NOW + 1, ..candidate(0, P256) };
     assert_eq!(choose(&[future, candidate(1, RSA)]).0, 1);
-    let silent = Candidate { can_sign: false, ..candidate(0, P256) };
+    let silent = Candidate { signs: Signs::NotNow, ..candidate(0, P256) };
     assert_eq!(choose(&[silent, candidate(1, RSA)]), (1, false, Rule::Instead(Unfit::CannotSign)));
     let refusal = negotiate(&tls13(), &profile(), &[silent], NOW).unwrap_err();
     assert_eq!(refusal.reason, Reason::SigningFailed);
@@ -244,9 +244,9 @@ prop_compose! {
         algorithm in proptest::sample::select(vec![P256, P384, RSA, Algorithm::Ed25519]),
         not_before in prop_oneof![Just(0), Just(NOW + 1)],
         not_after in prop_oneof![Just(2 * NOW), Just(NOW - 1)],
-        can_sign in any::<bool>(),
+        signs in prop::sample::select(vec![Signs::Fully, Signs::NotNow]),
     ) -> Candidate {
-        Candidate { slot: 0, algorithm, not_before, not_after, can_sign }
+        Candidate { slot: 0, algorithm, not_before, not_after, signs }
     }
 }
 
@@ -274,7 +274,7 @@ fn is_eligible(hello: &ClientHello, version: TlsVersion, candidate: &Candidate) 
             suite(&EC_SUITES) && curve
         }
     };
-    scheme && rest && candidate.can_sign
+    scheme && rest && candidate.signs == Signs::Fully
 }
 
 proptest! {
@@ -311,4 +311,16 @@ proptest! {
             Err(refusal) => prop_assert!(!refusal.missing.is_empty()),
         }
     }
+}
+
+#[test]
+fn a_token_without_pss_serves_rsa_to_tls12_alone() {
+    let rsa = Candidate { signs: Signs::Pkcs1Only, ..candidate(0, RSA) };
+    let refusal = negotiate(&tls13(), &profile(), &[rsa], NOW).unwrap_err();
+    assert_eq!(refusal.reason, Reason::NoSharedSignature);
+    assert!(negotiate(&tls12(&RSA_SUITES), &profile(), &[rsa], NOW).is_ok());
+    let rsa = Candidate { signs: Signs::PssOnly, ..rsa };
+    let only_pkcs1 = schemes(tls12(&RSA_SUITES), &RSA_PKCS1);
+    assert!(negotiate(&only_pkcs1, &profile(), &[rsa], NOW).is_err());
+    assert!(negotiate(&tls13(), &profile(), &[rsa], NOW).is_ok());
 }

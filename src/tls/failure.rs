@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::hsm::SignError;
 use crate::tls::reason::Reason;
 use crate::tls::refusal::Refusal;
 
@@ -19,6 +20,9 @@ pub enum HandshakeError {
     /// The chooser refused before anything was sent.
     #[error("{0}")]
     Refused(#[source] Refusal),
+    /// The token that the key is in made no signature.
+    #[error("{0}")]
+    Signing(#[source] SignError),
     /// The deadline of the caller passed.
     #[error("the handshake took too long")]
     TimedOut,
@@ -31,6 +35,9 @@ impl HandshakeError {
             Self::Io(_) => Reason::Eof,
             Self::Library(error) => Reason::of(error),
             Self::Refused(refusal) => refusal.reason,
+            Self::Signing(SignError::Late { .. }) => Reason::SigningTimeout,
+            Self::Signing(SignError::QueueFull { .. }) => Reason::SigningQueueFull,
+            Self::Signing(_) => Reason::SigningFailed,
             Self::TimedOut => Reason::Timeout,
         }
     }
@@ -42,9 +49,13 @@ impl HandshakeError {
 }
 
 impl From<io::Error> for HandshakeError {
-    /// tokio-rustls wraps the errors of the library.
+    /// tokio-rustls wraps the errors of the library, and the library those of a signer.
     fn from(error: io::Error) -> Self {
         match error.downcast::<rustls::Error>() {
+            Ok(rustls::Error::Other(other)) => match other.0.downcast_ref::<SignError>() {
+                Some(error) => Self::Signing(error.clone()),
+                None => Self::Library(rustls::Error::Other(other)),
+            },
             Ok(error) => Self::Library(error),
             Err(error) => Self::Io(error),
         }

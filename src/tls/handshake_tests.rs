@@ -16,6 +16,7 @@ use crate::config::tls_profile::Alpn;
 use crate::config::tls_profile::Preference;
 use crate::config::tls_profile::TlsProfile;
 use crate::config::tls_profile::TlsVersion;
+use crate::hsm::Groups;
 use crate::key::KeyType;
 use crate::tls::acceptor::unix_now;
 use crate::tls::choose::Unfit;
@@ -85,7 +86,8 @@ fn a_replaced_certificate_is_served_from_the_next_handshake_on() {
     let first = run(shake(&acceptor, Arc::clone(&config))).client.unwrap().certificate;
     let slot = acceptor.certificates().next().unwrap();
     let renewed =
-        crate::certificate::Material::load(&testing().files(Kind::P256).config()).unwrap();
+        crate::certificate::Material::load(&testing().files(Kind::P256).config(), &Groups::new())
+            .unwrap();
     slot.replace(renewed);
     let config = Arc::new(Client::default().config().unwrap());
     let second = run(shake(&acceptor, config)).client.unwrap().certificate;
@@ -102,14 +104,15 @@ fn an_early_error_of_the_library_is_told_to_the_client() {
         // Null compression is not offered.
         client_io.write_all(&hello_by_hand(1, 0)).await.unwrap();
         let hello = read_hello(&mut server_io).await.unwrap();
-        assert!(acceptor.negotiate(&hello.offer, unix_now()).is_ok());
+        assert!(acceptor.choose(&hello.offer, unix_now()).map(|chosen| chosen.negotiation).is_ok());
         let client = async {
             let mut answer = Vec::new();
             client_io.read_to_end(&mut answer).await.unwrap();
             drop(client_io);
             answer
         };
-        let (outcome, answer) = tokio::join!(acceptor.accept(server_io, &hello), client);
+        let chosen = acceptor.choose(&hello.offer, unix_now());
+        let (outcome, answer) = tokio::join!(acceptor.accept(server_io, &hello, chosen), client);
         assert_eq!(outcome.err().unwrap().reason(), Reason::ProtocolViolation);
         // illegal_parameter
         assert_eq!(answer, [21, 3, 3, 0, 2, 2, 47]);
@@ -128,7 +131,8 @@ fn bytes_behind_the_hello_are_read() {
             let user_canceled = [21, 3, 3, 0, 2, 2, 90];
             let mut hello = read_hello(&mut &hello_by_hand(0, padding)[..]).await.unwrap();
             hello.bytes.extend_from_slice(&user_canceled);
-            let error = acceptor.accept(server_io, &hello).await.err().unwrap();
+            let chosen = acceptor.choose(&hello.offer, unix_now());
+            let error = acceptor.accept(server_io, &hello, chosen).await.err().unwrap();
             assert_eq!(error.reason(), Reason::ClientAlertOther, "{padding}");
         });
     }
@@ -236,5 +240,6 @@ fn the_handshake_can_move_between_threads() {
     let (mut io, _client) = tokio::io::duplex(64);
     is_send(&read_hello(&mut io));
     let hello = crate::tls::read_hello::Hello { offer: Default::default(), bytes: Vec::new() };
-    is_send(&acceptor.accept(io, &hello));
+    let chosen = acceptor.choose(&hello.offer, unix_now());
+    is_send(&acceptor.accept(io, &hello, chosen));
 }

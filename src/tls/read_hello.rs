@@ -13,7 +13,7 @@ use crate::tls::hello::Locator;
 use crate::tls::reason::Reason;
 
 /// A ClientHello, parsed and as it came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hello {
     /// What the client offers.
     pub offer: ClientHello,

@@ -28,6 +28,8 @@ pub enum Reason {
     PlainHttp,
     ProtocolViolation,
     SigningFailed,
+    SigningQueueFull,
+    SigningTimeout,
     Timeout,
     UnrecognizedName,
 }
@@ -55,6 +57,8 @@ impl Reason {
             Self::PlainHttp => "plain_http",
             Self::ProtocolViolation => "protocol_violation",
             Self::SigningFailed => "signing_failed",
+            Self::SigningQueueFull => "signing_queue_full",
+            Self::SigningTimeout => "signing_timeout",
             Self::Timeout => "timeout",
             Self::UnrecognizedName => "unrecognized_name",
         }

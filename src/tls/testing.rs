@@ -180,8 +180,9 @@ pub(super) async fn shake(acceptor: &Acceptor, client: Arc<ClientConfig>) -> See
     };
     let server = async {
         let hello = read_hello(&mut server_io).await.unwrap();
-        let predicted = acceptor.negotiate(&hello.offer, unix_now());
-        let server = match acceptor.accept(server_io, &hello).await {
+        let predicted = acceptor.choose(&hello.offer, unix_now()).map(|chosen| chosen.negotiation);
+        let chosen = acceptor.choose(&hello.offer, unix_now());
+        let server = match acceptor.accept(server_io, &hello, chosen).await {
             Ok((mut stream, facts)) => {
                 stream.write_all(b"ok").await.unwrap();
                 stream.flush().await.unwrap();

@@ -61,7 +61,7 @@ fn check_bundle(bytes: &[u8], certificates: usize) {
         key: KeySource::File { path, passphrase: None },
         world_readable: WorldReadableKeys::Refuse,
     };
-    if let Ok(material) = Material::load(&config) {
+    if let Ok(material) = Material::load(&config, &Groups::new()) {
         let sent = material.certified.cert.len();
         assert!((1..=certificates).contains(&sent), "{sent} of {certificates}");
     }

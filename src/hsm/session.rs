@@ -1,0 +1,265 @@
+//! The thread of one session: connect, work, and connect again when the session is lost.
+//!
+//! A module may hang for as long as it likes; then this thread hangs, and nobody else. Trying to connect
+//! *is* the way back: there is no other health check for a member that is down.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use aws_lc_rs::rand;
+
+use crate::hsm::board::At;
+use crate::hsm::connection::Connection;
+use crate::hsm::dispatcher::Dispatcher;
+use crate::hsm::dispatcher::Next;
+use crate::hsm::key::State;
+use crate::hsm::key::TokenKey;
+use crate::hsm::module::Module;
+use crate::hsm::request::Request;
+use crate::hsm::request::SignError;
+use crate::hsm::request::Task;
+use crate::hsm::trouble::Class;
+use crate::hsm::trouble::Trouble;
+
+/// Runs until the group is closed.
+pub fn run(dispatcher: &Dispatcher, at: At) {
+    let mut session = Session { dispatcher, at, kept: None, wait: FIRST_WAIT };
+    while !dispatcher.is_closed() {
+        if session.connect_and_serve().is_break() {
+            break;
+        }
+    }
+    dispatcher.ended();
+}
+
+struct Session<'a> {
+    dispatcher: &'a Dispatcher,
+    at: At,
+    /// A request that failed with the session, and that no other member can take: it gets another chance
+    /// with the next session.
+    kept: Option<Arc<Request>>,
+    /// Before the next attempt to connect. Only a signature shows that the token is well.
+    wait: Duration,
+}
+
+impl Session<'_> {
+    fn connect_and_serve(&mut self) -> ControlFlow<()> {
+        let member = &self.dispatcher.config.members[self.at.member];
+        let opened = Connection::open(member, self.dispatcher.config.world_readable);
+        let connected = opened.and_then(|mut connection| {
+            self.show_that_it_signs(&mut connection)?;
+            Ok(connection)
+        });
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(trouble) => return self.try_later(&trouble),
+        };
+        self.dispatcher.metrics.member(self.at.member).connected();
+        self.dispatcher.connected(self.at, connection.ways());
+        let Err(trouble) = self.serve(&mut connection) else { return ControlFlow::Break(()) };
+        // The session ends before anybody hears of it: a module is only restarted without sessions.
+        drop(connection);
+        self.dispatcher.lost(self.at, &trouble);
+        ControlFlow::Continue(())
+    }
+
+    /// The half-open state of a circuit breaker: what failed takes no traffic before it has signed for us.
+    fn show_that_it_signs(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        if let Some(request) = self.kept.take().filter(|kept| !kept.is_over(Instant::now())) {
+            return self.answer(connection, &request).map(drop);
+        }
+        let keys = self.dispatcher.keys_of(self.at.member);
+        let known = |key: &&Arc<TokenKey>| key.state(self.at.member) == State::Proven;
+        let Some(key) = keys.iter().find(known).or_else(|| keys.first()) else { return Ok(()) };
+        match self.prove(connection, key) {
+            Err(trouble) if trouble.class() != Class::Key => Err(trouble),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn try_later(&mut self, trouble: &Trouble) -> ControlFlow<()> {
+        self.fail_kept(trouble);
+        let metrics = self.dispatcher.metrics.member(self.at.member);
+        metrics.error(trouble.code());
+        if trouble.class() == Class::Pin {
+            metrics.pin_refused();
+        }
+        self.dispatcher.not_connected(self.at, trouble);
+        let member = &self.dispatcher.config.members[self.at.member];
+        if let Ok(module) = Module::load(&member.module)
+            && module.restart_if_unused()
+        {
+            tracing::debug!(module = %module.path().display(), "module initialised anew");
+        }
+        let wait = self.wait;
+        self.wait = (wait * 2).min(LONGEST_WAIT);
+        if self.dispatcher.pause(self.at, jittered(wait)) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+
+    /// Works until the session is lost (an error), or the group is closed.
+    fn serve(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        let interval = self.dispatcher.config.probe_interval;
+        loop {
+            let check_at = Instant::now() + interval;
+            match self.dispatcher.next(self.at, check_at) {
+                None => return Ok(()),
+                Some(Next::Check) => {
+                    self.check(connection)?;
+                    self.dispatcher.done(self.at, None);
+                }
+                Some(Next::Work(request)) => {
+                    let took = self.answer(connection, &request)?;
+                    self.dispatcher.done(self.at, took);
+                }
+            }
+        }
+    }
+
+    /// Every session looks after itself; one of them also has the token sign something, and look for
+    /// keys that were not there.
+    fn check(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        let checked = connection.check();
+        self.count(checked)?;
+        let member = self.at.member;
+        let keys = self.dispatcher.keys_of(member);
+        connection.retain(|id| keys.iter().any(|key| key.id == id));
+        if self.at.session != 0 {
+            return Ok(());
+        }
+        let quiet = self.dispatcher.members()[member].since_signature();
+        let proven = |key: &&Arc<TokenKey>| key.state(member) == State::Proven;
+        if quiet >= self.dispatcher.config.probe_interval
+            && let Some(key) = keys.iter().find(proven)
+        {
+            match self.prove(connection, key) {
+                Err(trouble) if trouble.class() != Class::Key => return Err(trouble),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.dispatcher.look_for_keys(member);
+        Ok(())
+    }
+
+    /// Does what is asked. An error: the session is lost, and the request is in other hands, or kept.
+    fn answer(
+        &mut self,
+        connection: &mut Connection,
+        request: &Arc<Request>,
+    ) -> Result<Option<Duration>, Trouble> {
+        let started = Instant::now();
+        let done = match &request.task {
+            Task::Prove => self.prove(connection, &request.key).map(|()| Vec::new()),
+            Task::Sign { scheme, message } => {
+                let signed = connection.sign(&request.key, *scheme, message);
+                if signed.is_ok() {
+                    self.signed(started.elapsed());
+                }
+                self.count(signed)
+            }
+        };
+        match done {
+            Ok(signature) => {
+                request.answer(Ok(signature));
+                Ok(Some(started.elapsed()))
+            }
+            Err(trouble) => {
+                self.give_away(request, &trouble);
+                if trouble.class() == Class::Key { Ok(None) } else { Err(trouble) }
+            }
+        }
+    }
+
+    /// Another member may do better; else the next session of this one may, if the fault was the session's.
+    fn give_away(&mut self, request: &Arc<Request>, trouble: &Trouble) {
+        let is_proof = matches!(request.task, Task::Prove);
+        if trouble.class() == Class::Key && !is_proof {
+            self.refuse(&request.key, trouble);
+        }
+        let first = !request.tried(self.at.member).has(KEPT_ONCE);
+        if !is_proof && self.dispatcher.hand_on(request, self.at.member) {
+            return;
+        }
+        if trouble.class() == Class::Connection && first {
+            request.tried(KEPT_ONCE);
+            self.kept = Some(Arc::clone(request));
+            return;
+        }
+        request.answer(Err(self.failed(trouble)));
+    }
+
+    fn fail_kept(&mut self, trouble: &Trouble) {
+        if let Some(request) = self.kept.take() {
+            request.answer(Err(self.failed(trouble)));
+        }
+    }
+
+    fn prove(&mut self, connection: &mut Connection, key: &Arc<TokenKey>) -> Result<(), Trouble> {
+        let started = Instant::now();
+        let proven = connection.prove(key);
+        match self.count(proven) {
+            Ok(_) => {
+                self.signed(started.elapsed());
+                if key.proven(self.at.member) {
+                    let (hsm, member) = self.names();
+                    tracing::debug!(%hsm, member, key = %key.selector, "key has proven itself");
+                }
+                Ok(())
+            }
+            Err(trouble) => {
+                if trouble.class() == Class::Key {
+                    self.refuse(key, &trouble);
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    fn refuse(&self, key: &TokenKey, trouble: &Trouble) {
+        if key.refused(self.at.member, trouble) {
+            let (hsm, member) = self.names();
+            let (key, reason) = (&key.selector, trouble.code());
+            tracing::error!(%hsm, member, %key, reason, "key cannot be used there: {trouble}");
+        }
+    }
+
+    fn signed(&mut self, took: Duration) {
+        self.wait = FIRST_WAIT;
+        self.dispatcher.metrics.member(self.at.member).signed(took);
+    }
+
+    fn count<T>(&self, result: Result<T, Trouble>) -> Result<T, Trouble> {
+        result.inspect_err(|trouble| {
+            self.dispatcher.metrics.member(self.at.member).error(trouble.code());
+        })
+    }
+
+    fn failed(&self, trouble: &Trouble) -> SignError {
+        SignError::Failed { hsm: self.dispatcher.name(), trouble: trouble.clone() }
+    }
+
+    fn names(&self) -> (&crate::names::HsmName, &str) {
+        let config = &self.dispatcher.config;
+        (&config.name, &config.members[self.at.member].name)
+    }
+}
+
+/// Between three quarters and five quarters, so that the sessions of a token do not come back as one.
+fn jittered(wait: Duration) -> Duration {
+    let mut byte = [128];
+    // Without randomness it is the middle.
+    let _ = rand::fill(&mut byte);
+    wait * 3 / 4 + wait * u32::from(byte[0]) / 512
+}
+
+/// The place of no member: a request has been kept for a second session.
+const KEPT_ONCE: usize = 63;
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
