@@ -20,5 +20,6 @@ mod pools;
 mod reload;
 mod streams;
 mod tls_profiles;
+mod tokens;
 mod upstream_tls;
 mod virtual_services;

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
 use rcgen::CertificateRevocationListParams;
@@ -18,6 +19,7 @@ use rcgen::RsaKeySize;
 use rcgen::SerialNumber;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use time::Duration;
 use time::OffsetDateTime;
@@ -133,6 +135,11 @@ impl Leaf {
         Self { key: KeyKind::P384, ..Self::p256(name) }
     }
 
+    /// An Ed25519 certificate.
+    pub(crate) fn ed25519(name: &str) -> Self {
+        Self { key: KeyKind::Ed25519, ..Self::p256(name) }
+    }
+
     /// An RSA-2048 certificate.
     pub(crate) fn rsa(name: &str) -> Self {
         Self { key: KeyKind::Rsa2048, ..Self::p256(name) }
@@ -181,6 +188,7 @@ impl Issued {
 enum KeyKind {
     P256,
     P384,
+    Ed25519,
     Rsa2048,
 }
 
@@ -189,6 +197,12 @@ impl KeyKind {
         match self {
             Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+            Self::Ed25519 => {
+                // Version 1 of PKCS#8: OpenSSL 3.0, and so SoftHSM, knows no other for this type.
+                let key = Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8v1());
+                let der = PrivatePkcs8KeyDer::from(key.expect("an Ed25519 key").as_ref().to_vec());
+                KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)
+            }
             Self::Rsa2048 => {
                 static PEM: OnceLock<String> = OnceLock::new();
                 let pem = PEM.get_or_init(|| {

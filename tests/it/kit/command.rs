@@ -33,10 +33,10 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("PORTCULLIS_BIN").map_or_else(built, PathBuf::from)
 }
 
-/// Runs `portcullis ARGUMENTS` in the directory of the site.
+/// Runs `portcullis ARGUMENTS` in the directory of the site, with its environment.
 pub(crate) async fn portcullis<A: AsRef<OsStr>>(site: &Site, arguments: &[A]) -> Finished {
     let mut command = Command::new(binary());
-    command.args(arguments).current_dir(site.path("."));
+    command.args(arguments).current_dir(site.path(".")).envs(site.environment());
     run(command, "").await
 }
 
@@ -66,9 +66,14 @@ pub(crate) fn installed(tool: &str) -> bool {
     let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let found = std::env::split_paths(&path).chain(usual).any(|place| place.join(tool).is_file());
     if !found {
-        skipped(&format!("{tool} is not installed (tests/run does that)"));
+        missing(tool);
     }
     found
+}
+
+/// Says that something is not installed, where a passing test is heard too.
+pub(crate) fn missing(tool: &str) {
+    skipped(&format!("{tool} is not installed (tests/run does that)"));
 }
 
 /// Whether root runs the tests. Where it does not, says so.

@@ -26,6 +26,7 @@ pub(crate) mod records;
 pub(crate) mod site;
 pub(crate) mod tape;
 pub(crate) mod tickets;
+pub(crate) mod token;
 pub(crate) mod two_sites;
 pub(crate) mod volume;
 pub(crate) mod websocket;

@@ -63,7 +63,8 @@ impl Proxy {
 
     /// As [`run`](Self::run), by a command that the arguments are added to, with this standard input.
     pub(crate) async fn run_by((mut command, stdin): (Command, Stdio), site: &Site) -> Self {
-        command.arg("run").arg("--config").arg(site.config()).current_dir(site.path("."));
+        command.arg("run").arg("--config").arg(site.config());
+        command.current_dir(site.path(".")).envs(site.environment());
         let mut proxy = Self { process: Process::start_reading(command, stdin) };
         eventually("a proxy that is ready", async || {
             if let Some(code) = proxy.process.exited() {

@@ -1,7 +1,9 @@
 //! A directory for one test: certificates, secrets, the configuration and what the proxy writes.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -18,13 +20,18 @@ use super::ca::Issued;
 pub(crate) struct Site {
     directory: TempDir,
     certificates: RefCell<BTreeSet<String>>,
+    environment: RefCell<BTreeMap<&'static str, OsString>>,
 }
 
 impl Site {
     /// An empty directory.
     pub(crate) fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("portcullis-").tempdir();
-        Self { directory: directory.expect("a directory"), certificates: RefCell::default() }
+        Self {
+            directory: directory.expect("a directory"),
+            certificates: RefCell::default(),
+            environment: RefCell::default(),
+        }
     }
 
     /// A path in it.
@@ -101,6 +108,16 @@ impl Site {
             }
         }
         text
+    }
+
+    /// Sets a variable for each proxy and command that is started for this site from now on.
+    pub(crate) fn set_variable(&self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.borrow_mut().insert(name, value.into());
+    }
+
+    /// The variables that were set.
+    pub(crate) fn environment(&self) -> BTreeMap<&'static str, OsString> {
+        self.environment.borrow().clone()
     }
 
     /// Makes all that is there a user's and a group's.

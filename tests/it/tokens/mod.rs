@@ -1,0 +1,3 @@
+//! Private keys that stay in a token.
+
+mod kit_tests;
