@@ -57,7 +57,7 @@ pub struct Dispatcher {
 struct Desk {
     board: Board<Arc<Request>>,
     /// Sessions that had better look whether they are still good.
-    suspicious: Vec<At>,
+    doubtful: Vec<At>,
     threads: usize,
     is_closed: bool,
 }
@@ -66,7 +66,10 @@ struct Desk {
 #[derive(Debug)]
 pub enum Next {
     /// Look whether the token is still there.
-    Check,
+    Check {
+        /// Another session of it was lost: what the session says of itself is not enough.
+        in_doubt: bool,
+    },
     /// Answer this.
     Work(Arc<Request>),
 }
@@ -82,7 +85,7 @@ impl Dispatcher {
         let wake = |_: &u8| (0..sessions).map(|_| Condvar::new()).collect();
         let desk = Desk {
             board: Board::new(&priorities, sessions),
-            suspicious: Vec::new(),
+            doubtful: Vec::new(),
             threads: priorities.len() * sessions,
             is_closed: false,
         };
@@ -229,12 +232,12 @@ impl Dispatcher {
             if desk.is_closed {
                 return None;
             }
-            let doubt = desk.suspicious.iter().position(|suspicious| *suspicious == at);
+            let doubt = desk.doubtful.iter().position(|doubtful| *doubtful == at);
             // A job that it was given goes first, and shows as much.
             if let Some(index) = doubt.filter(|_| desk.board.is_idle(at)) {
-                desk.suspicious.swap_remove(index);
+                desk.doubtful.swap_remove(index);
                 desk.board.check(at, now);
-                return Some(Next::Check);
+                return Some(Next::Check { in_doubt: true });
             }
             if let Some(job) = desk.board.take(at, now) {
                 if job.work.is_over(now) {
@@ -248,7 +251,7 @@ impl Dispatcher {
             let left = check_at.saturating_duration_since(now);
             if left.is_zero() {
                 desk.board.check(at, now);
-                return Some(Next::Check);
+                return Some(Next::Check { in_doubt: false });
             }
             desk = self.wait(desk, &self.wake[at.member][at.session], left);
         }
@@ -308,9 +311,9 @@ impl Dispatcher {
         let mut desk = self.lock();
         let given = desk.board.lost(at);
         let sessions = 0..self.config.sessions;
-        desk.suspicious.retain(|suspicious| suspicious.member != at.member);
+        desk.doubtful.retain(|doubtful| doubtful.member != at.member);
         let siblings = sessions.map(|session| At { member: at.member, session });
-        desk.suspicious.extend(siblings.filter(|sibling| *sibling != at));
+        desk.doubtful.extend(siblings.filter(|sibling| *sibling != at));
         let back = given.and_then(|job| match desk.board.offer(job) {
             Offer::Given(other) => {
                 self.wake[other.member][other.session].notify_one();

@@ -71,12 +71,7 @@ impl Session<'_> {
             return self.answer(connection, &request).map(drop);
         }
         let keys = self.dispatcher.keys_of(self.at.member);
-        let known = |key: &&Arc<TokenKey>| key.state(self.at.member) == State::Proven;
-        let Some(key) = keys.iter().find(known).or_else(|| keys.first()) else { return Ok(()) };
-        match self.prove(connection, key) {
-            Err(trouble) if trouble.class() != Class::Key => Err(trouble),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.sign_something(connection, &keys)
     }
 
     fn try_later(&mut self, trouble: &Trouble) -> ControlFlow<()> {
@@ -109,12 +104,17 @@ impl Session<'_> {
             let check_at = Instant::now() + interval;
             match self.dispatcher.next(self.at, check_at) {
                 None => return Ok(()),
-                Some(Next::Check) => {
-                    self.check(connection)?;
+                Some(Next::Check { in_doubt }) => {
+                    self.check(connection, in_doubt)?;
                     self.dispatcher.done(self.at, None);
                 }
                 Some(Next::Work(request)) => {
                     let took = self.answer(connection, &request)?;
+                    if took.is_none() {
+                        // Is it the key alone?
+                        let keys = self.dispatcher.keys_of(self.at.member);
+                        self.sign_something(connection, &keys)?;
+                    }
                     self.dispatcher.done(self.at, took);
                 }
             }
@@ -123,27 +123,43 @@ impl Session<'_> {
 
     /// Every session looks after itself; one of them also has the token sign something, and look for
     /// keys that were not there.
-    fn check(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+    fn check(&mut self, connection: &mut Connection, in_doubt: bool) -> Result<(), Trouble> {
         let checked = connection.check();
         self.count(checked)?;
         let member = self.at.member;
         let keys = self.dispatcher.keys_of(member);
         connection.retain(|id| keys.iter().any(|key| key.id == id));
-        if self.at.session != 0 {
-            return Ok(());
-        }
         let quiet = self.dispatcher.members()[member].since_signature();
-        let proven = |key: &&Arc<TokenKey>| key.state(member) == State::Proven;
-        if quiet >= self.dispatcher.config.probe_interval
-            && let Some(key) = keys.iter().find(proven)
-        {
-            match self.prove(connection, key) {
-                Err(trouble) if trouble.class() != Class::Key => return Err(trouble),
-                Ok(()) | Err(_) => {}
+        let is_first = self.at.session == 0;
+        // Some modules call a session good whose token is gone.
+        if in_doubt || (is_first && quiet >= self.dispatcher.config.probe_interval) {
+            self.sign_something(connection, &keys)?;
+        }
+        if is_first {
+            self.dispatcher.look_for_keys(member);
+        }
+        Ok(())
+    }
+
+    /// Has a key prove itself, one that has done so before if there is one. A token with none of the keys is
+    /// of no use: some modules show an empty one where there is none.
+    fn sign_something(
+        &mut self,
+        connection: &mut Connection,
+        keys: &[Arc<TokenKey>],
+    ) -> Result<(), Trouble> {
+        let member = self.at.member;
+        let is_known = |key: &&Arc<TokenKey>| key.state(member) == State::Proven;
+        let (known, others): (Vec<_>, Vec<_>) = keys.iter().partition(is_known);
+        let mut last = Ok(());
+        for key in known.into_iter().chain(others).take(MOST_TRIED) {
+            last = self.prove(connection, key);
+            match &last {
+                Err(trouble) if trouble.class() == Class::Key => {}
+                Ok(()) | Err(_) => return last,
             }
         }
-        self.dispatcher.look_for_keys(member);
-        Ok(())
+        last
     }
 
     /// Does what is asked. An error: the session is lost, and the request is in other hands, or kept.
@@ -256,6 +272,9 @@ fn jittered(wait: Duration) -> Duration {
     let _ = rand::fill(&mut byte);
     wait * 3 / 4 + wait * u32::from(byte[0]) / 512
 }
+
+/// Of 10,000 keys, none of which is there, this many tell enough.
+const MOST_TRIED: usize = 8;
 
 /// The place of no member: a request has been kept for a second session.
 const KEPT_ONCE: usize = 63;

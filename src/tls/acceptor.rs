@@ -17,6 +17,7 @@ use tokio_rustls::server::TlsStream;
 use crate::certificate::Certificate;
 use crate::certificate::Material;
 use crate::config::tls_profile::Alpn;
+use crate::config::tls_profile::TlsVersion;
 use crate::hsm::Group;
 use crate::hsm::scheme::Way;
 use crate::key::KeyType;
@@ -188,7 +189,11 @@ impl Acceptor {
                 match &error {
                     // The library has written its alert.
                     HandshakeError::Library(_) => drop(alert::close(&mut io).await),
-                    // The library has written nothing.
+                    // The library has written its ServerHello, and behind it a client of TLS 1.3 understands
+                    // nothing that is not encrypted, by keys that the library keeps.
+                    HandshakeError::Signing(_) if negotiation.version == TlsVersion::Tls13 => {
+                        drop(alert::close(&mut io).await);
+                    }
                     HandshakeError::Signing(_) => {
                         let _ = alert::deliver(&mut io, &Alert::InternalError.record()).await;
                     }

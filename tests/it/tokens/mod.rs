@@ -1,3 +1,4 @@
 //! Private keys that stay in a token.
 
+mod faults;
 mod kit_tests;
