@@ -39,9 +39,9 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::admin::guard::Guard;
-use crate::runtime::report::Readiness;
 use crate::runtime::report::ReloadReport;
-use crate::runtime::report::Status;
+use crate::runtime::status::Readiness;
+use crate::runtime::status::Status;
 use crate::telemetry::recorder::Recorder;
 
 /// What the admin address shows and sets off; the runtime fills it in.

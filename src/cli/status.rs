@@ -12,7 +12,7 @@ use crate::admin::client;
 use crate::config;
 use crate::config::Config;
 use crate::config::admin::AdminListen;
-use crate::runtime::report;
+use crate::runtime::status;
 use crate::tls::acceptor::unix_now;
 
 /// The verb.
@@ -67,7 +67,7 @@ impl Status {
             println!("{}", body);
             return Ok(ExitCode::SUCCESS);
         }
-        let status: report::Status =
+        let status: status::Status =
             serde_json::from_str(&body).context("the proxy's answer is not a status")?;
         // A closed pipe (`status | head`) is not an error worth a message.
         drop(print(&status));
@@ -75,7 +75,7 @@ impl Status {
     }
 }
 
-fn print(status: &report::Status) -> std::io::Result<()> {
+fn print(status: &status::Status) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let phase = format!("{:?}", status.phase).to_lowercase();
     writeln!(
@@ -126,7 +126,7 @@ fn print(status: &report::Status) -> std::io::Result<()> {
     table(&mut out, head, &certificates.collect::<Vec<_>>())
 }
 
-fn pools(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
+fn pools(out: &mut impl Write, status: &status::Status) -> std::io::Result<()> {
     let rows = status.pools.iter().flat_map(|pool| {
         pool.endpoints.iter().map(|endpoint| {
             [
@@ -144,7 +144,7 @@ fn pools(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
 }
 
 /// Nothing where there are none: few have any.
-fn tokens(out: &mut impl Write, status: &report::Status) -> std::io::Result<()> {
+fn tokens(out: &mut impl Write, status: &status::Status) -> std::io::Result<()> {
     let rows = status.hsms.iter().flat_map(|group| {
         group.members.iter().map(|member| {
             [

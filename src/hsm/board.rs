@@ -6,6 +6,7 @@
 //! all others until it has shown better.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 use std::time::Instant;
 
 /// The members of a group with their sessions, and the jobs that wait.
@@ -218,21 +219,29 @@ impl<J> Board<J> {
         self.urgent.drain(..).chain(self.background.drain(..)).collect()
     }
 
-    /// The members that have worked on a job since this moment or longer.
-    pub fn working_on(&self, id: u64, since: Instant) -> Members {
-        let works = |member: &Member<J>| member.sessions.iter().any(|one| one.works_on(id, since));
-        let all = self.members.iter().enumerate().filter(|(_, member)| works(member));
-        all.fold(Members::default(), |members, (index, _)| members.with(index))
+    /// The members that have worked on a job for this long.
+    pub fn working_on(&self, id: u64, now: Instant, least: Duration) -> Members {
+        let works = |session: &Session<J>| match session {
+            Session::Busy { job, .. } => *job == id && session.is_busy_for(now, least),
+            Session::Down | Session::Given(_) | Session::Idle => false,
+        };
+        let all = self.members.iter().enumerate();
+        let at_work = all.filter(|(_, member)| member.sessions.iter().any(works));
+        at_work.fold(Members::default(), |members, (index, _)| members.with(index))
     }
 
-    /// Does not count any more on those who have been busy since this moment or longer; gives their members.
-    pub fn stuck(&mut self, bound: Instant) -> Members {
+    /// Whether a session of a member has been busy for this long, whatever with.
+    pub fn is_slow(&self, member: usize, now: Instant, least: Duration) -> bool {
+        self.members[member].sessions.iter().any(|session| session.is_busy_for(now, least))
+    }
+
+    /// Does not count any more on those who have been busy for this long; gives their members.
+    pub fn stuck(&mut self, now: Instant, least: Duration) -> Members {
         let mut stuck = Members::default();
         for (index, member) in self.members.iter_mut().enumerate() {
             for session in &mut member.sessions {
-                if let Session::Busy { since, is_stuck, .. } = session
-                    && *since <= bound
-                {
+                let is_too_long = session.is_busy_for(now, least);
+                if let (Session::Busy { is_stuck, .. }, true) = (session, is_too_long) {
                     *is_stuck = true;
                     stuck = stuck.with(index);
                 }
@@ -313,8 +322,8 @@ impl<J> Member<J> {
 }
 
 impl<J> Session<J> {
-    fn works_on(&self, id: u64, bound: Instant) -> bool {
-        matches!(self, Self::Busy { job, since, .. } if *job == id && *since <= bound)
+    fn is_busy_for(&self, now: Instant, least: Duration) -> bool {
+        matches!(self, Self::Busy { since, .. } if now.saturating_duration_since(*since) >= least)
     }
 }
 

@@ -94,8 +94,8 @@ fn a_member_whose_sessions_are_all_stuck_is_down() {
     for id in [1, 2] {
         let Offer::Given(at) = board.offer(job(id)) else { panic!("idle sessions") };
         board.take(at, now());
-        assert!(board.working_on(id, now()).has(0));
-        board.stuck(now());
+        assert!(board.working_on(id, now(), Duration::ZERO).has(0));
+        board.stuck(now(), Duration::ZERO);
     }
     assert!(!board.is_up(0));
     assert_eq!(board.offer(job(3)), Offer::Nobody(job(3)));
@@ -107,11 +107,12 @@ fn a_member_whose_sessions_are_all_stuck_is_down() {
 #[test]
 fn whoever_has_only_just_begun_is_not_stuck() {
     let mut board = board(&[1], 1);
-    let before = now();
+    let (begun, long) = (now(), Duration::from_secs(1));
     board.offer(job(1));
-    board.take(at(0, 0), before + Duration::from_millis(1));
-    assert!(board.stuck(before).is_empty());
-    assert!(board.is_up(0) && board.working_on(1, before).is_empty());
+    board.take(at(0, 0), begun);
+    assert!(board.stuck(begun, long).is_empty() && !board.is_slow(0, begun, long));
+    assert!(board.is_up(0) && board.working_on(1, begun, long).is_empty());
+    assert!(board.is_slow(0, begun + long, long));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn nothing_is_given_to_whoever_looks_after_itself() {
     let mut board = board(&[1], 1);
     board.check(at(0, 0), now());
     assert_eq!(board.offer(job(1)), Offer::Waits);
-    assert!(board.is_up(0) && board.stuck(now()).has(0) && !board.is_up(0));
+    assert!(board.is_up(0) && board.stuck(now(), Duration::ZERO).has(0) && !board.is_up(0));
     board.done(at(0, 0));
     assert_eq!(board.take(at(0, 0), now()), Some(job(1)));
 }

@@ -100,6 +100,8 @@ impl Group {
         let places = (2 * sessions).min(MOST_PLACES);
         let lane = Lane::start(config.name.as_str(), places, config.queue)?;
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(config), metrics));
+        // Dropped on the way, it ends the threads that there are.
+        let group = Arc::new(Self { dispatcher: Arc::clone(&dispatcher), lane });
         for (member, about) in config.members.iter().enumerate() {
             for session in 0..config.sessions {
                 let here = Arc::clone(&dispatcher);
@@ -107,7 +109,7 @@ impl Group {
                 thread.spawn(move || session::run(&here, At { member, session }))?;
             }
         }
-        Ok(Arc::new(Self { dispatcher, lane }))
+        Ok(group)
     }
 
     /// A group that is asked nothing: it has no sessions, and its keys count as able to sign.

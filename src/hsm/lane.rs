@@ -227,7 +227,8 @@ mod tests {
         let lane = Lane::start("test", 1, 1).unwrap();
         let mut first = Box::pin(lane.admit().unwrap().run(|_| pending::<()>()));
         let _second = lane.admit().unwrap();
-        poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+        let begun = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await;
+        assert!(begun, "it has no end");
         assert_eq!(lane.admit().err(), Some(Full));
         drop(first);
         // What was given up makes room as soon as the lane has noticed.

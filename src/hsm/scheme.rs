@@ -131,7 +131,7 @@ pub fn encoded(scheme: SignatureScheme, raw: Vec<u8>) -> Option<Vec<u8>> {
     if Way::of(scheme)? != Way::Ecdsa {
         return Some(raw);
     }
-    if raw.is_empty() || raw.len() % 2 != 0 {
+    if raw.is_empty() || !raw.len().is_multiple_of(2) {
         return None;
     }
     let (r, s) = raw.split_at(raw.len() / 2);

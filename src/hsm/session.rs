@@ -25,13 +25,22 @@ use crate::hsm::trouble::Trouble;
 
 /// Runs until the group is closed.
 pub fn run(dispatcher: &Dispatcher, at: At) {
-    let mut session = Session { dispatcher, at, kept: None, wait: FIRST_WAIT };
+    // A panic is a bug, and must not keep the process from ending.
+    let _ending = Ending(dispatcher);
+    let mut session = Session { dispatcher, at, kept: None, in_doubt: false, wait: FIRST_WAIT };
     while !dispatcher.is_closed() {
         if session.connect_and_serve().is_break() {
             break;
         }
     }
-    dispatcher.ended();
+}
+
+struct Ending<'a>(&'a Dispatcher);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
 }
 
 struct Session<'a> {
@@ -40,7 +49,9 @@ struct Session<'a> {
     /// A request that failed with the session, and that no other member can take: it gets another chance
     /// with the next session.
     kept: Option<Arc<Request>>,
-    /// Before the next attempt to connect. Only a signature shows that the token is well.
+    /// It is looking after itself because another session was lost.
+    in_doubt: bool,
+    /// Before the next attempt to connect. Only a session that lasts shows that the token is well.
     wait: Duration,
 }
 
@@ -52,17 +63,26 @@ impl Session<'_> {
             self.show_that_it_signs(&mut connection)?;
             Ok(connection)
         });
+        self.in_doubt = false;
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(trouble) => return self.try_later(&trouble),
         };
         self.dispatcher.metrics.member(self.at.member).connected();
         self.dispatcher.connected(self.at, connection.ways());
+        let connected = Instant::now();
         let Err(trouble) = self.serve(&mut connection) else { return ControlFlow::Break(()) };
         // The session ends before anybody hears of it: a module is only restarted without sessions.
         drop(connection);
-        self.dispatcher.lost(self.at, &trouble);
-        ControlFlow::Continue(())
+        self.dispatcher.lost(self.at, &trouble, self.in_doubt);
+        if connected.elapsed() >= LASTING {
+            self.wait = FIRST_WAIT;
+            return ControlFlow::Continue(());
+        }
+        if self.kept.is_some() {
+            return ControlFlow::Continue(());
+        }
+        self.pause()
     }
 
     /// The half-open state of a circuit breaker: what failed takes no traffic before it has signed for us.
@@ -71,7 +91,7 @@ impl Session<'_> {
             return self.answer(connection, &request).map(drop);
         }
         let keys = self.dispatcher.keys_of(self.at.member);
-        self.sign_something(connection, &keys)
+        self.sign_something(connection, &keys).map(drop)
     }
 
     fn try_later(&mut self, trouble: &Trouble) -> ControlFlow<()> {
@@ -88,6 +108,10 @@ impl Session<'_> {
         {
             tracing::debug!(module = %module.path().display(), "module initialised anew");
         }
+        self.pause()
+    }
+
+    fn pause(&mut self) -> ControlFlow<()> {
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_WAIT);
         if self.dispatcher.pause(self.at, jittered(wait)) {
@@ -99,14 +123,15 @@ impl Session<'_> {
 
     /// Works until the session is lost (an error), or the group is closed.
     fn serve(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
-        let interval = self.dispatcher.config.probe_interval;
         loop {
-            let check_at = Instant::now() + interval;
+            let check_at = Instant::now() + self.dispatcher.check_after(self.at.member);
             match self.dispatcher.next(self.at, check_at) {
                 None => return Ok(()),
                 Some(Next::Check { in_doubt }) => {
-                    self.check(connection, in_doubt)?;
-                    self.dispatcher.done(self.at, None);
+                    self.in_doubt = in_doubt;
+                    let took = self.check(connection, in_doubt)?;
+                    self.in_doubt = false;
+                    self.dispatcher.done(self.at, took);
                 }
                 Some(Next::Work(request)) => {
                     let took = self.answer(connection, &request)?;
@@ -121,42 +146,45 @@ impl Session<'_> {
         }
     }
 
-    /// Every session looks after itself; one of them also has the token sign something, and look for
-    /// keys that were not there.
-    fn check(&mut self, connection: &mut Connection, in_doubt: bool) -> Result<(), Trouble> {
+    /// Every session looks after itself; one of them also has the token sign something, and looks for
+    /// keys that were not there. Gives how long a signature took.
+    fn check(
+        &mut self,
+        connection: &mut Connection,
+        in_doubt: bool,
+    ) -> Result<Option<Duration>, Trouble> {
         let checked = connection.check();
         self.count(checked)?;
         let member = self.at.member;
         let keys = self.dispatcher.keys_of(member);
         connection.retain(|id| keys.iter().any(|key| key.id == id));
-        let quiet = self.dispatcher.members()[member].since_signature();
-        let is_first = self.at.session == 0;
         // Some modules call a session good whose token is gone.
-        if in_doubt || (is_first && quiet >= self.dispatcher.config.probe_interval) {
-            self.sign_something(connection, &keys)?;
+        if !in_doubt && !self.dispatcher.should_sign(member) {
+            return Ok(None);
         }
-        if is_first {
-            self.dispatcher.look_for_keys(member);
-        }
-        Ok(())
+        let took = self.sign_something(connection, &keys)?;
+        self.dispatcher.look_for_keys(member);
+        Ok(took)
     }
 
     /// Has a key prove itself, one that has done so before if there is one. A token with none of the keys is
-    /// of no use: some modules show an empty one where there is none.
+    /// of no use: some modules show an empty one where there is none. Gives how long it took; `None`: there are
+    /// no keys.
     fn sign_something(
         &mut self,
         connection: &mut Connection,
         keys: &[Arc<TokenKey>],
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<Duration>, Trouble> {
         let member = self.at.member;
         let is_known = |key: &&Arc<TokenKey>| key.state(member) == State::Proven;
         let (known, others): (Vec<_>, Vec<_>) = keys.iter().partition(is_known);
-        let mut last = Ok(());
+        let mut last = Ok(None);
         for key in known.into_iter().chain(others).take(MOST_TRIED) {
-            last = self.prove(connection, key);
+            let started = Instant::now();
+            last = self.prove(connection, key).map(|()| Some(started.elapsed()));
             match &last {
                 Err(trouble) if trouble.class() == Class::Key => {}
-                Ok(()) | Err(_) => return last,
+                Ok(_) | Err(_) => return last,
             }
         }
         last
@@ -244,8 +272,7 @@ impl Session<'_> {
         }
     }
 
-    fn signed(&mut self, took: Duration) {
-        self.wait = FIRST_WAIT;
+    fn signed(&self, took: Duration) {
         self.dispatcher.metrics.member(self.at.member).signed(took);
     }
 
@@ -278,6 +305,9 @@ const MOST_TRIED: usize = 8;
 
 /// The place of no member: a request has been kept for a second session.
 const KEPT_ONCE: usize = 63;
+
+/// A session that lived for so long was a good one: the next one may be made at once.
+const LASTING: Duration = Duration::from_secs(5);
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 

@@ -32,9 +32,9 @@ struct History {
     said: Option<Trouble>,
 }
 
-impl Standing {
+impl Default for Standing {
     /// Nothing is known yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let now = Instant::now();
         Self {
             is_up: AtomicBool::new(false),
@@ -43,7 +43,9 @@ impl Standing {
             history: Mutex::new(History { since: now, signed: now, trouble: None, said: None }),
         }
     }
+}
 
+impl Standing {
     /// Whether it can be counted on.
     pub fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Acquire)
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn trouble_is_news_once_until_it_is_another_or_over() {
-        let standing = Standing::new();
+        let standing = Standing::default();
         assert_eq!(standing.is_news(), None);
         standing.failed(&Trouble::TokenAbsent);
         assert_eq!(standing.is_news(), Some(Trouble::TokenAbsent));

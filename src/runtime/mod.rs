@@ -29,6 +29,7 @@ pub mod running;
 pub mod socket;
 pub mod sources;
 pub mod start;
+pub mod status;
 pub mod turns;
 pub mod turnstile;
 pub mod watch;
