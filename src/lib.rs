@@ -34,15 +34,16 @@
 //!
 //! | storey | module | owns |
 //! |---|---|---|
-//! | 11 | [`cli`] | the operator's words: run, check, reload, status, explain, demo, serve |
-//! | 10 | [`admin`] | `/metrics`, `/healthz`, `/readyz`, `/status`, `/reload` on loopback or a Unix socket |
-//! | 9 | [`runtime`] | threads, sockets, signals, file watching, reload, drain: *when* things happen |
-//! | 8 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
-//! | 7 | [`relay`] | one byte stream between a client and an endpoint |
-//! | 6 | [`service`] | what a virtual service is; the name table; policies; retirement |
-//! | 5 | [`upstream`] | pools: members, choice, limits, connecting, idle connections, names, health |
-//! | 4 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake |
-//! | 3 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
+//! | 12 | [`cli`] | the operator's words: run, check, reload, status, explain, hsm, demo, serve |
+//! | 11 | [`admin`] | `/metrics`, `/healthz`, `/readyz`, `/status`, `/reload` on loopback or a Unix socket |
+//! | 10 | [`runtime`] | threads, sockets, signals, file watching, reload, drain: *when* things happen |
+//! | 9 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
+//! | 8 | [`relay`] | one byte stream between a client and an endpoint |
+//! | 7 | [`service`] | what a virtual service is; the name table; policies; retirement |
+//! | 6 | [`upstream`] | pools: members, choice, limits, connecting, idle connections, names, health |
+//! | 5 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake |
+//! | 4 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
+//! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
 //! | 1 | [`config`] | text to checked `Config`; every complaint with line and caret |
 //! | 0 | [`names`], [`live`], [`per_worker`], [`proxy_protocol`] | the words, two small mechanisms, one header |
@@ -61,6 +62,16 @@
 //! ([`http::http2`]), and hyper speaks to endpoints and serves the admin. A connection that fails before it has a service is the
 //! parent's to count and to log.
 //!
+//! **A connection whose key is in a token.** It is chosen only while a token can sign with it; else the
+//! client gets the certificate of the other key type, or an alert that says whose fault it is. rustls
+//! signs inside the calls that read the client's bytes, so the whole handshake moves to the signing
+//! lane of the key's group ([`hsm::lane`]), on threads that may block; its socket stays with the
+//! worker, which waits as for any other future and gets the stream back established. There, a wanted
+//! signature goes on the group's board ([`hsm::board`]), and a thread that owns a session with a token
+//! ([`hsm::session`]) takes it from there and calls the module. It has a deadline, and at half of it
+//! another member is asked too. What there is no room for is refused at once. A resumed session goes the
+//! same way and asks for nothing.
+//!
 //! **A request.** [`http::gate`] checks it before anything looks at it: one host, one end, one path.
 //! [`http`] checks the host against the child, applies the service's policy
 //! ([`service::policy`], pure; a service without one pays for a look at a pointer), edits the fields
@@ -78,12 +89,13 @@
 //! reads files, compiles profiles and policies and binds sockets, and dropping its result undoes it;
 //! [`runtime::commit`] cannot fail: it stores pointers, hands over sockets, has pools looked after,
 //! and *retires* what was replaced. Shutdown is: retire everything. What compares equal keeps its `Arc`, and with it its
-//! connections, idle upstream connections, tickets and counters.
+//! connections, idle upstream connections, tickets, sessions with tokens and counters.
 //!
 //! **A certificate.** Its slot lives as long as its name is configured. [`runtime::watch`] says that
 //! a file may have changed, [`runtime::refresh`] reads and checks it, and the slot gets the new
 //! material or keeps the old and says so. A handshake reads the slot once, so a renewal needs no
-//! reload of the configuration.
+//! reload of the configuration. A key in a token has proven itself before it gets into a slot; at a
+//! start alone it may come later, so that a token that is away keeps no other site down.
 //!
 //! **An endpoint.** Names are looked up again when their time to live is over, and endpoints are
 //! checked, by tasks of the control plane ([`upstream::supervision`]) that end with their pool; a
@@ -93,6 +105,8 @@
 //! # Invariants
 //!
 //! - A worker never waits for another thread, and never reads a file.
+//! - A worker never waits for a token: the signer refuses on any thread but the lane's.
+//! - Nothing is believed of a token: a key is used after it has proven itself.
 //! - `commit` cannot fail; whatever can fail is in `prepare`.
 //! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone,
 //!   or refuse one reload, and is counted, and its place is told.

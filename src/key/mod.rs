@@ -1,7 +1,8 @@
-//! Private keys: where they live, and how they become rustls signers.
+//! Private keys on file, the secrets beside them, and how keys become rustls signers.
 //!
 //! A key on file is read once, decrypted if it must be, checked, and then exists only inside the
-//! crypto library; every buffer of ours that held it is wiped. Must not know who uses a key.
+//! crypto library; every buffer of ours that held it is wiped. Keys that stay in tokens are not
+//! here but in `hsm`; their PINs are secrets like others. Must not know who uses a key.
 
 pub mod algorithm;
 pub mod der;
