@@ -6,9 +6,12 @@ use portcullis::config::Config;
 
 #[test]
 fn every_configuration_in_the_readme_is_valid() {
-    let blocks = blocks("toml");
-    assert!(!blocks.is_empty(), "the README shows a configuration");
-    for block in blocks {
+    let (shown, written) = (blocks("toml"), here_documents());
+    assert!(
+        !shown.is_empty() && !written.is_empty(),
+        "the README shows a configuration and writes one"
+    );
+    for block in shown.into_iter().chain(written) {
         if let Err(complaints) = Config::parse("README.md", &block) {
             panic!("{}", complaints.render(false));
         }
@@ -43,6 +46,13 @@ fn the_two_commands_are_there() {
 
 fn readme() -> String {
     fs::read_to_string("README.md").expect("tests run in the package")
+}
+
+/// The files that commands write: `cat > FILE <<'END'`.
+fn here_documents() -> Vec<String> {
+    let commands = blocks("sh").concat();
+    let starts = commands.split("<<'END'\n").skip(1);
+    starts.filter_map(|rest| rest.split("END\n").next()).map(str::to_owned).collect()
 }
 
 /// The fenced blocks of one language.
