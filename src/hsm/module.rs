@@ -61,8 +61,10 @@ impl Module {
     pub fn load(name: &Path) -> Result<Arc<Self>, Trouble> {
         let path = find(name);
         let path = fs::canonicalize(&path).unwrap_or(path);
-        let mut modules = lock(&MODULES);
-        if let Some(module) = modules.get(&path) {
+        // One that hangs while it is loaded keeps nobody from another.
+        let place = Arc::clone(lock(&MODULES).entry(path.clone()).or_default());
+        let mut place = lock(&place);
+        if let Some(module) = &*place {
             return Ok(Arc::clone(module));
         }
         let unloadable = |error: Error| {
@@ -80,7 +82,7 @@ impl Module {
             logins: Mutex::default(),
             hasher: RandomState::new(),
         });
-        modules.insert(path, Arc::clone(&module));
+        *place = Some(Arc::clone(&module));
         Ok(module)
     }
 
@@ -181,8 +183,11 @@ impl Drop for Alive {
 /// Finalises every module that nobody uses any more, before the process ends: their destructors do not
 /// expect an initialised library. Says whether all of them could be.
 pub fn finalize_all() -> bool {
-    let modules: Vec<_> = lock(&MODULES).values().cloned().collect();
-    modules.iter().fold(true, |all, module| {
+    let places: Vec<_> = lock(&MODULES).values().cloned().collect();
+    places.iter().fold(true, |all, place| {
+        // Still being loaded.
+        let Ok(place) = place.try_lock() else { return false };
+        let Some(module) = &*place else { return all };
         let mut life = lock(&module.life);
         if life.is_initialized && life.connections == 0 {
             let _ = module.context.clone().finalize();
@@ -224,7 +229,10 @@ const DIRECTORIES: &[&str] = &[
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(1);
 
 /// By canonical path: a second load of one library would be the same library.
-static MODULES: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new());
+static MODULES: Mutex<BTreeMap<PathBuf, Place>> = Mutex::new(BTreeMap::new());
+
+/// Empty until the module has been loaded. Held while it is.
+type Place = Arc<Mutex<Option<Arc<Module>>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

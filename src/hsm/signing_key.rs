@@ -64,8 +64,11 @@ impl SigningKey {
 impl rustls::sign::SigningKey for SigningKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let ways = self.ways();
+        // Without any, the signer will say so: better than that nothing is shared.
+        let is_lost = ways == Ways::default();
         let fits = |scheme: &&SignatureScheme| {
-            offered.contains(*scheme) && Way::of(**scheme).is_some_and(|way| ways.has(way))
+            let way = Way::of(**scheme);
+            offered.contains(*scheme) && (is_lost || way.is_some_and(|way| ways.has(way)))
         };
         let scheme = *schemes_of(self.key.algorithm).iter().find(fits)?;
         Some(Box::new(TokenSigner { key: self.clone(), scheme }))

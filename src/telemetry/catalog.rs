@@ -139,7 +139,7 @@ families! {
     HsmQueueDuration = "portcullis_hsm_queue_duration_seconds" HandshakeSeconds ["hsm"]
         "Time that signatures waited for a session of the group.";
     HsmRefused = "portcullis_hsm_refused_total" Counter ["hsm", "reason"]
-        "Signatures that a group did not make, by reason: deadline, no_member or queue_full.";
+        "Signatures that handshakes asked for and did not get, by reason: failed, deadline, no_member or queue_full.";
     HsmMemberUp = "portcullis_hsm_member_up" Gauge ["hsm", "member"]
         "1 when a token of a group can be counted on, else 0.";
     HsmTransitions = "portcullis_hsm_transitions_total" Counter ["hsm", "member", "status"]

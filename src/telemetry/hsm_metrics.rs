@@ -21,7 +21,7 @@ pub struct HsmMetrics {
     waited: Histogram,
     waiting: Gauge,
     handshakes: Gauge,
-    refused: [Counter; 3],
+    refused: [Counter; 4],
     /// In the order of the configuration.
     members: Box<[MemberMetrics]>,
     _scope: Scope,
@@ -30,12 +30,14 @@ pub struct HsmMetrics {
 /// Why a signature was not made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refused {
+    /// Every member that could make it has failed.
+    Failed = 0,
     /// It was not there in time.
-    Late = 0,
+    Late = 1,
     /// No member is up that has the key.
-    NoMember = 1,
+    NoMember = 2,
     /// Too many handshakes wait already.
-    QueueFull = 2,
+    QueueFull = 3,
 }
 
 /// Counts for a member of a group.
@@ -66,7 +68,7 @@ impl HsmMetrics {
     ) -> Self {
         let scope = recorder.scope();
         let group = [("hsm", hsm.as_str())];
-        let refused = ["deadline", "no_member", "queue_full"];
+        let refused = ["failed", "deadline", "no_member", "queue_full"];
         Self {
             waited: scope.histogram(Family::HsmQueueDuration, &group),
             waiting: scope.gauge(Family::HsmQueue, &group),

@@ -35,6 +35,7 @@ use crate::tls::failure::HandshakeError;
 use crate::tls::hello::ClientHello;
 use crate::tls::profile::Profile;
 use crate::tls::read_hello::Hello;
+use crate::tls::reason::Reason;
 use crate::tls::refusal::Refusal;
 use crate::tls::resolver;
 use crate::tls::tickets::Ticketer;
@@ -131,7 +132,14 @@ impl Acceptor {
             }
         }
         let facts = self.facts.as_deref().unwrap_or(self.profile.facts());
-        let negotiation = choose::negotiate(offer, facts, &candidates, now)?;
+        let negotiation = match choose::negotiate(offer, facts, &candidates, now) {
+            Err(refusal) if refusal.reason == Reason::SigningFailed && offer.offers_resumption => {
+                // A session that is resumed needs no signature; one that is not will hear of it then.
+                candidates.iter_mut().for_each(|candidate| candidate.signs = Signs::Fully);
+                choose::negotiate(offer, facts, &candidates, now)?
+            }
+            chosen => chosen?,
+        };
         let group = in_tokens.and_then(|in_tokens| {
             let (_, chosen) =
                 in_tokens.into_iter().find(|(slot, _)| *slot == negotiation.certificate)?;

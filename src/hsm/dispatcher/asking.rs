@@ -27,13 +27,23 @@ pub type Verdict = (usize, Result<(), Trouble>);
 impl Dispatcher {
     /// Signs; blocks until there is a signature, or none can be had in time.
     pub fn sign(&self, key: &Arc<TokenKey>, scheme: SignatureScheme, message: &[u8]) -> Answer {
+        let answer = self.try_sign(key, scheme, message);
+        match &answer {
+            Ok(_) => {}
+            Err(SignError::Late { .. }) => self.metrics.refused(Refused::Late),
+            Err(SignError::NoMember { .. }) => self.metrics.refused(Refused::NoMember),
+            Err(_) => self.metrics.refused(Refused::Failed),
+        }
+        answer
+    }
+
+    fn try_sign(&self, key: &Arc<TokenKey>, scheme: SignatureScheme, message: &[u8]) -> Answer {
         let asked = Instant::now();
         let timeout = self.config.sign_timeout;
         let task = Task::Sign { scheme, message: message.to_vec() };
         let request = Request::new(Arc::clone(key), task, asked + timeout);
         let may = self.able(&request);
         if !self.submit(&request, may, Urgency::Now) {
-            self.metrics.refused(Refused::NoMember);
             return Err(SignError::NoMember { hsm: self.name() });
         }
         if let Some(answer) = request.wait_until(asked + timeout / 2) {
@@ -42,7 +52,6 @@ impl Dispatcher {
         self.offer_again(&request, timeout);
         request.wait_until(request.deadline).unwrap_or_else(|| {
             self.give_up(&request, timeout);
-            self.metrics.refused(Refused::Late);
             Err(SignError::Late { hsm: self.name() })
         })
     }
@@ -124,23 +133,28 @@ impl Dispatcher {
     /// too, and whoever is slow is suspect.
     fn offer_again(&self, request: &Arc<Request>, timeout: Duration) {
         let mut desk = self.lock();
-        let job = match desk.board.withdraw(request.id) {
-            Some(job) => Job { any_will_do: true, ..job },
-            None => {
-                let slow = desk.board.working_on(request.id, Instant::now(), timeout / 4);
-                for member in (0..self.members.len()).filter(|member| slow.has(*member)) {
-                    desk.board.suspect(member, true);
-                    self.metrics.member(member).failed_over();
+        if let Some(job) = desk.board.withdraw(request.id) {
+            match desk.board.offer(Job { any_will_do: true, ..job }) {
+                Offer::Given(at) => self.wake[at.member][at.session].notify_one(),
+                Offer::Nobody(_) => {
+                    request.answer(Err(SignError::NoMember { hsm: self.name() }));
                 }
-                let may = self.able(request).without(slow);
-                let (id, work) = (request.id, Arc::clone(request));
-                Job { id, work, may, is_urgent: true, any_will_do: true }
+                Offer::Waits => {}
             }
-        };
-        match desk.board.offer(job) {
-            Offer::Given(at) => self.wake[at.member][at.session].notify_one(),
-            // Whoever works on it may still finish.
-            Offer::Nobody(_) | Offer::Waits => {}
+            return;
+        }
+        let slow = desk.board.working_on(request.id, Instant::now(), timeout / 4);
+        let slow_ones = || (0..self.members.len()).filter(|member| slow.has(*member));
+        slow_ones().for_each(|member| desk.board.suspect(member, true));
+        let may = self.able(request).without(slow);
+        let (id, work) = (request.id, Arc::clone(request));
+        let offer = desk.board.offer(Job { id, work, may, is_urgent: true, any_will_do: true });
+        if let Offer::Given(at) = &offer {
+            self.wake[at.member][at.session].notify_one();
+        }
+        // Where there is nobody else, whoever works on it may still finish.
+        if !matches!(offer, Offer::Nobody(_)) {
+            slow_ones().for_each(|member| self.metrics.member(member).failed_over());
         }
         self.settle(desk);
     }

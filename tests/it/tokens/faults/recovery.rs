@@ -77,6 +77,23 @@ async fn a_client_is_told_that_the_fault_is_ours() {
     }
 }
 
+/// HSM-2: a session that is resumed needs no token, also when there is none.
+#[tokio::test]
+async fn sessions_are_resumed_while_the_token_is_away() {
+    let Some(vault) = Vault::start(ALONE).await else { return };
+    let vault_test = || vault.proxy.client("vault.test");
+    for client in [vault_test().tls13(), vault_test().tls12()] {
+        let client = client.resuming();
+        assert!(!client.visit().await.expect("a handshake").facts.resumed);
+        vault.fault.absent(true);
+        vault.member_is("a", false).await;
+        assert!(client.visit().await.expect("a session").facts.resumed);
+        assert!(vault_test().visit().await.is_err(), "a whole handshake needs the token");
+        vault.fault.absent(false);
+        vault.member_is("a", true).await;
+    }
+}
+
 /// HSM-3: sessions that are lost as soon as they are there are opened again, but not in a circle.
 #[tokio::test]
 async fn sessions_that_do_not_last_are_opened_again_with_pauses() {
