@@ -287,7 +287,8 @@ fn id(value: &Value<'_>) -> Option<Vec<u8>> {
     id
 }
 
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+/// The bytes that are written with two hexadecimal digits each; at least one.
+pub fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let is_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || !digits.len().is_multiple_of(2) {
         return None;

@@ -22,6 +22,7 @@ use cryptoki::types::RawAuthPin;
 use rustls::SignatureScheme;
 
 use crate::config::hsm::Member;
+use crate::config::pkcs11_uri::KeySelector;
 use crate::config::process::WorldReadableKeys;
 use crate::hsm::key::TokenKey;
 use crate::hsm::module::Alive;
@@ -30,6 +31,7 @@ use crate::hsm::scheme;
 use crate::hsm::scheme::Way;
 use crate::hsm::scheme::Ways;
 use crate::hsm::trouble::Trouble;
+use crate::key::Algorithm;
 use crate::key::secret::read_secret;
 
 /// A session that is logged in. Fields are dropped in their order: the session before the right to be
@@ -137,22 +139,27 @@ impl Connection {
     /// It is not there, there are several, or it is not the certificate's.
     pub fn prove(&mut self, key: &TokenKey) -> Result<ObjectHandle, Trouble> {
         self.handles.remove(&key.id);
-        let handle = self.find(key)?;
-        let mut usable = scheme::schemes_of(key.algorithm).iter().copied();
-        let scheme = usable
-            .find(|scheme| Way::of(*scheme).is_some_and(|way| self.ways.has(way)))
-            .ok_or(Trouble::MechanismMissing)?;
+        let handle = self.find(&key.selector)?;
+        let scheme = self.scheme_of(key.algorithm)?;
         let mut challenge = [0; 32];
-        rand::fill(&mut challenge).map_err(|_| Trouble::Call {
-            code: "no_random_bytes".to_owned(),
-            function: "the system".to_owned(),
-        })?;
+        rand::fill(&mut challenge).map_err(|_| Trouble::of_system("no_random_bytes"))?;
         let signature = self.sign_with(handle, scheme, &challenge)?;
         if !key.verifies(scheme, &challenge, &signature) {
             return Err(Trouble::KeyMismatch);
         }
         self.handles.insert(key.id, handle);
         Ok(handle)
+    }
+
+    /// The scheme in which the token signs with keys of a kind, the best of those that it has.
+    ///
+    /// # Errors
+    /// [`Trouble::MechanismMissing`].
+    pub fn scheme_of(&self, algorithm: Algorithm) -> Result<SignatureScheme, Trouble> {
+        let mut usable = scheme::schemes_of(algorithm).iter().copied();
+        usable
+            .find(|scheme| Way::of(*scheme).is_some_and(|way| self.ways.has(way)))
+            .ok_or(Trouble::MechanismMissing)
     }
 
     /// Forgets keys that are gone.
@@ -172,23 +179,12 @@ impl Connection {
         scheme::encoded(scheme, raw).ok_or(Trouble::KeyMismatch)
     }
 
-    fn find(&self, key: &TokenKey) -> Result<ObjectHandle, Trouble> {
-        let selector = &key.selector;
-        let is = |asked: &Option<String>, known: &str| {
-            asked.as_deref().is_none_or(|asked| asked == known)
-        };
-        let is_here = is(&selector.token, self.token.label())
-            && is(&selector.serial, self.token.serial_number())
-            && is(&selector.manufacturer, self.token.manufacturer_id())
-            && is(&selector.model, self.token.model());
-        if !is_here {
-            return Err(Trouble::KeyMissing);
-        }
-        let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY)];
-        template.extend(selector.id.clone().map(Attribute::Id));
-        template.extend(selector.label.clone().map(|label| Attribute::Label(label.into_bytes())));
-        let found = self.session.find_objects(&template);
-        let found = found.map_err(|error| Trouble::of_call(&error))?;
+    /// The one private key that is meant.
+    ///
+    /// # Errors
+    /// It is not there, there are several, or it wants its PIN each time.
+    pub fn find(&self, selector: &KeySelector) -> Result<ObjectHandle, Trouble> {
+        let found = self.matching(selector)?;
         match found[..] {
             [] => Err(Trouble::KeyMissing),
             [handle] if self.always_authenticates(handle) => Err(Trouble::KeyAlwaysAuthenticates),
@@ -197,7 +193,29 @@ impl Connection {
         }
     }
 
-    fn always_authenticates(&self, handle: ObjectHandle) -> bool {
+    /// All private keys that may be meant.
+    ///
+    /// # Errors
+    /// The token cannot be asked.
+    pub fn matching(&self, selector: &KeySelector) -> Result<Vec<ObjectHandle>, Trouble> {
+        let is = |asked: &Option<String>, known: &str| {
+            asked.as_deref().is_none_or(|asked| asked == known)
+        };
+        let is_here = is(&selector.token, self.token.label())
+            && is(&selector.serial, self.token.serial_number())
+            && is(&selector.manufacturer, self.token.manufacturer_id())
+            && is(&selector.model, self.token.model());
+        if !is_here {
+            return Ok(Vec::new());
+        }
+        let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY)];
+        template.extend(selector.id.clone().map(Attribute::Id));
+        template.extend(selector.label.clone().map(|label| Attribute::Label(label.into_bytes())));
+        self.session.find_objects(&template).map_err(|error| Trouble::of_call(&error))
+    }
+
+    /// Whether a key wants its PIN before every signature.
+    pub fn always_authenticates(&self, handle: ObjectHandle) -> bool {
         let asked = [AttributeType::AlwaysAuthenticate];
         // A token that does not know the attribute does not do it either.
         let said = self.session.get_attributes(handle, &asked).unwrap_or_default();

@@ -19,15 +19,24 @@
 //! certificate's public key ([`connection`]), in each session anew. A wrong PIN is tried once.
 //!
 //! Modules are state of the process ([`module`]): loaded once, initialised once, never finalised while
-//! anybody is inside. Must not know certificates, nor who shakes hands.
+//! anybody is inside.
+//!
+//! An operator lists, makes, deletes and measures keys too: [`inventory`], [`making`], [`found_key`] and
+//! [`probing`] do so with connections of their own, without a group. Must not know certificates, nor who shakes hands.
 
+pub mod ask;
 pub mod board;
 pub mod connection;
 pub mod dispatcher;
+pub mod found_key;
 pub mod group;
+pub mod inventory;
 pub mod key;
 pub mod lane;
+pub mod making;
 pub mod module;
+pub mod probing;
+pub mod public_half;
 pub mod request;
 pub mod scheme;
 pub mod session;

@@ -12,6 +12,9 @@ use cryptoki::mechanism::rsa::PkcsPssParams;
 use rustls::SignatureScheme;
 
 use crate::key::Algorithm;
+use crate::key::der::SEQUENCE;
+use crate::key::der::tagged;
+use crate::key::der::unsigned;
 
 /// A way to sign that tokens have or have not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -135,7 +138,7 @@ pub fn encoded(scheme: SignatureScheme, raw: Vec<u8>) -> Option<Vec<u8>> {
         return None;
     }
     let (r, s) = raw.split_at(raw.len() / 2);
-    let numbers = [integer(r), integer(s)].concat();
+    let numbers = [unsigned(r), unsigned(s)].concat();
     Some(tagged(SEQUENCE, &numbers))
 }
 
@@ -180,24 +183,6 @@ fn hash_of(scheme: SignatureScheme) -> Option<Hash> {
         _ => return None,
     })
 }
-
-/// A DER INTEGER: without leading zeros, but with one where the number would look negative.
-fn integer(bytes: &[u8]) -> Vec<u8> {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let digits = &bytes[zeros.min(bytes.len() - 1)..];
-    let sign: &[u8] = if digits[0] & 0x80 == 0 { &[] } else { &[0] };
-    tagged(INTEGER, &[sign, digits].concat())
-}
-
-/// A DER value of at most 255 bytes: two numbers of P-521 are the longest here.
-fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len() as u8;
-    let head: &[u8] = if length < 0x80 { &[tag, length] } else { &[tag, 0x81, length] };
-    [head, content].concat()
-}
-
-const INTEGER: u8 = 0x02;
-const SEQUENCE: u8 = 0x30;
 
 #[cfg(test)]
 mod tests {

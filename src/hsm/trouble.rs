@@ -23,6 +23,8 @@ pub enum Trouble {
     KeyAlwaysAuthenticates,
     #[error("{count} private keys match; name one of them with `id` and `label` together")]
     KeyAmbiguous { count: usize },
+    #[error("the token cannot make {kind} keys; ask for another `--type`")]
+    KeyKindMissing { kind: String },
     #[error("it has no such private key")]
     KeyMissing,
     #[error(
@@ -32,6 +34,8 @@ pub enum Trouble {
     KeyMismatch,
     #[error("the key cannot be used: {function} failed: {code}")]
     KeyUnusable { code: String, function: String },
+    #[error("it is a kind of key that is not supported; make one with `portcullis hsm generate`")]
+    KeyUnsupported,
     #[error("the token cannot sign with keys of this kind: it has no mechanism for them")]
     MechanismMissing,
     #[error("the module {} cannot be loaded: {detail}", path.display())]
@@ -40,6 +44,15 @@ pub enum Trouble {
     PinRefused { code: String },
     #[error("it has not been asked yet")]
     NotAsked,
+    #[error(
+        "the public half next to the key is that of another one; delete it, and put the right one there"
+    )]
+    PublicHalfWrong,
+    #[error(
+        "the token has no public half of the key, and a request or a certificate cannot be made without it; \
+         import it under the same id, or make a new key with `portcullis hsm generate`"
+    )]
+    PublicHalfMissing,
     #[error("the PIN cannot be read: {0}")]
     PinUnreadable(#[from] SecretError),
     #[error("the token is not there; `portcullis hsm list` shows those that are")]
@@ -60,6 +73,11 @@ pub enum Class {
 }
 
 impl Trouble {
+    /// Not the token's fault: the system did not give what was needed.
+    pub fn of_system(code: &str) -> Self {
+        Self::Call { code: code.to_owned(), function: "the system".to_owned() }
+    }
+
     /// What the module said, outside the use of a key.
     pub fn of_call(error: &Error) -> Self {
         let (code, function) = code_and_function(error);
@@ -111,10 +129,14 @@ impl Trouble {
         match self {
             Self::KeyAlwaysAuthenticates
             | Self::KeyAmbiguous { .. }
+            | Self::KeyKindMissing { .. }
             | Self::KeyMissing
             | Self::KeyMismatch
+            | Self::KeyUnsupported
             | Self::KeyUnusable { .. }
-            | Self::MechanismMissing => Class::Key,
+            | Self::MechanismMissing
+            | Self::PublicHalfMissing
+            | Self::PublicHalfWrong => Class::Key,
             Self::PinRefused { .. } => Class::Pin,
             Self::Call { .. }
             | Self::Hangs
@@ -133,14 +155,18 @@ impl Trouble {
             Self::Hangs => "token_timeout",
             Self::KeyAlwaysAuthenticates => "key_always_authenticates",
             Self::KeyAmbiguous { .. } => "key_ambiguous",
+            Self::KeyKindMissing { .. } => "key_kind_missing",
             Self::KeyMissing => "key_missing",
             Self::KeyMismatch => "key_mismatch",
+            Self::KeyUnsupported => "key_unsupported",
             Self::KeyUnusable { .. } => "key_unusable",
             Self::MechanismMissing => "mechanism_missing",
             Self::ModuleUnloadable { .. } => "module_unloadable",
             Self::NotAsked => "token_not_asked",
             Self::PinRefused { .. } => "pin_refused",
             Self::PinUnreadable(_) => "pin_unreadable",
+            Self::PublicHalfMissing => "public_half_missing",
+            Self::PublicHalfWrong => "public_half_wrong",
             Self::TokenAbsent => "token_absent",
             Self::TokenAmbiguous { .. } => "token_ambiguous",
         }

@@ -1,4 +1,4 @@
-//! A reader of DER, just large enough for the wrappings of private keys.
+//! A reader and a writer of DER, just large enough for the wrappings of keys and signatures.
 //!
 //! The crypto library parses the keys themselves; here only headers are looked at, to say what a key is.
 
@@ -53,8 +53,31 @@ fn split(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, content, rest))
 }
 
+/// An element with this tag and this content.
+pub fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let digits = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let long = [0x80 | digits.len() as u8];
+    let head: &[u8] = if content.len() < 0x80 { &[] } else { &long };
+    let digits = if content.is_empty() { &[0] } else { digits };
+    [&[tag], head, digits, content].concat()
+}
+
+/// An INTEGER that is not negative, of its bytes, the highest first: without leading zeros, but with one where
+/// the number would look negative.
+pub fn unsigned(bytes: &[u8]) -> Vec<u8> {
+    let digits = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    let sign: &[u8] = match digits.first() {
+        Some(0x01..=0x7f) => &[],
+        _ => &[0],
+    };
+    tagged(INTEGER, &[sign, digits].concat())
+}
+
 /// Universal tags (X.690, section 8).
 pub const INTEGER: u8 = 0x02;
+/// See [`INTEGER`].
+pub const BIT_STRING: u8 = 0x03;
 /// See [`INTEGER`].
 pub const OCTET_STRING: u8 = 0x04;
 /// See [`INTEGER`].
@@ -76,5 +99,22 @@ mod tests {
         assert!(Der(&[0x30, 0x06, 0x02]).sequence().is_none());
         assert!(Der(&[0x30, 0x80]).sequence().is_none());
         assert!(Der(&[0x02, 0x01, 0xff]).small_integer().is_none());
+    }
+    #[test]
+    fn what_is_written_is_read_again() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
+            let content = vec![7; length];
+            let der = tagged(OCTET_STRING, &content);
+            assert_eq!(Der(&der).take(OCTET_STRING), Some(&content[..]), "{length}");
+        }
+        assert_eq!(tagged(OCTET_STRING, &[7; 0x80])[..3], [OCTET_STRING, 0x81, 0x80]);
+    }
+
+    #[test]
+    fn numbers_have_no_spare_zeros_and_no_sign() {
+        assert_eq!(unsigned(&[0, 0, 1, 2]), [INTEGER, 2, 1, 2]);
+        assert_eq!(unsigned(&[0x80]), [INTEGER, 2, 0, 0x80]);
+        assert_eq!(unsigned(&[0, 0]), [INTEGER, 1, 0]);
+        assert_eq!(unsigned(&[]), [INTEGER, 1, 0]);
     }
 }
