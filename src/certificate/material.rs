@@ -14,6 +14,7 @@ use crate::certificate::chain;
 use crate::certificate::error::Fingerprint;
 use crate::certificate::error::MaterialError;
 use crate::certificate::facts::Facts;
+use crate::certificate::token_leaf::TokenLeaf;
 use crate::config::certificate::Certificate;
 use crate::config::certificate::KeySource;
 use crate::config::pkcs11_uri::KeySelector;
@@ -22,7 +23,6 @@ use crate::hsm;
 use crate::hsm::Group;
 use crate::hsm::Groups;
 use crate::hsm::KeyError;
-use crate::hsm::PublicKey;
 use crate::hsm::Trouble;
 use crate::key::FileError;
 use crate::key::Problem;
@@ -93,24 +93,8 @@ impl Material {
         selector: &KeySelector,
     ) -> Result<Self, MaterialError> {
         let chain = &config.chain;
-        let certificates = certificates(chain, &read_file(chain)?.bytes)?;
-        let bad = |index, detail| {
-            let path = chain.to_owned();
-            MaterialError::BadCertificate { path, index: index + 1, detail }
-        };
-        let parsed = certificates.iter().map(parse).collect::<Option<Vec<_>>>();
-        let parsed = parsed.ok_or_else(|| bad(0, "it is damaged"))?;
-        // Nothing else says which one the key is of.
-        let leaf = parsed.iter().position(|one| !one.is_ca()).unwrap_or(0);
-        let facts = Facts::of(&parsed[leaf], &certificates[leaf]);
-        let facts = facts.map_err(|detail| bad(leaf, detail))?;
-        let info = parsed[leaf].public_key();
-        let public = PublicKey {
-            algorithm: facts.algorithm,
-            info: info.raw,
-            bits: &info.subject_public_key.data,
-        };
-        let key = group.key(selector, public);
+        let leaf = TokenLeaf::read(chain)?;
+        let key = group.key(selector, leaf.public());
         let mut warnings = Vec::new();
         let unproven = match group.prove(&key) {
             Ok(troubles) => {
@@ -123,7 +107,8 @@ impl Material {
         };
         let signer = Arc::new(key.clone());
         let files = Files { chain, key: chain };
-        let leaf = (leaf, facts);
+        let TokenLeaf { certificates, index, facts, .. } = leaf;
+        let leaf = (index, facts);
         let material = Self::put_in_order(&files, &certificates, leaf, (signer, warnings))?;
         Ok(Self { token: Some(Box::new(TokenKey { key, unproven })), ..material })
     }
@@ -213,7 +198,11 @@ impl Files<'_> {
     }
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+/// The certificates of a file that has been read, in its order; at least one.
+pub(super) fn certificates(
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
     let error = |problem| FileError::new(path, problem);
     let certificates: Vec<_> = pem::blocks(text)
         .map_err(error)?
@@ -254,7 +243,8 @@ fn leaf_of(
     })
 }
 
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+/// A certificate and nothing behind it.
+pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     parse_x509_certificate(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, parsed)| parsed)
 }
 

@@ -8,10 +8,13 @@ pub mod chain;
 pub mod error;
 pub mod facts;
 pub mod material;
+pub mod request;
 pub mod stamp;
 pub mod store;
+pub mod subject;
 #[cfg(test)]
 pub mod testing;
+pub mod token_leaf;
 
 use std::sync::Arc;
 use std::sync::Mutex;
