@@ -6,10 +6,14 @@ pub mod check;
 pub mod demo;
 pub mod demo_origin;
 pub mod explain;
+pub mod hsm;
+pub mod output;
 pub mod reload;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod subject;
+pub mod table;
 pub mod throw_away;
 
 use std::path::PathBuf;
@@ -19,7 +23,7 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
-use crate::hsm;
+use crate::hsm::leave;
 use crate::runtime::hardening;
 
 /// A TLS front door: one listener, many sites.
@@ -44,6 +48,8 @@ enum Verb {
     Status(status::Status),
     /// Say which service, certificate, version, suite and group a client would get, and why.
     Explain(explain::Explain),
+    /// Keys in PKCS#11 tokens: list, generate, csr, self-sign, delete, probe.
+    Hsm(Box<hsm::Hsm>),
     /// Two sites, both key types, metrics: everything made up on the spot, nothing to prepare.
     Demo(demo::Demo),
     /// Put TLS with a self-signed certificate in front of one address.
@@ -86,6 +92,7 @@ pub fn main() -> ExitCode {
         Verb::Reload(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
+        Verb::Hsm(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
         Verb::Serve(verb) => verb.run(),
         Verb::Completions { shell } => {
@@ -94,7 +101,7 @@ pub fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
-    hsm::leave(done.unwrap_or_else(|error| {
+    leave(done.unwrap_or_else(|error| {
         eprintln!("portcullis: {error:#}");
         ExitCode::FAILURE
     }))

@@ -9,6 +9,7 @@ use anyhow::Context;
 use anyhow::bail;
 
 use crate::admin::client;
+use crate::cli::table::table;
 use crate::config;
 use crate::config::Config;
 use crate::config::admin::AdminListen;
@@ -161,32 +162,6 @@ fn tokens(out: &mut impl Write, status: &status::Status) -> std::io::Result<()> 
         return Ok(());
     }
     table(out, ["HSM", "MEMBER", "STATE", "FOR", "PROBLEM"], &rows)
-}
-
-/// Columns as wide as what is in them, two spaces apart.
-fn table<const N: usize>(
-    out: &mut impl Write,
-    head: [&str; N],
-    rows: &[[String; N]],
-) -> std::io::Result<()> {
-    let mut widths = head.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut line = |cells: [&str; N]| {
-        let mut text = String::new();
-        for (cell, width) in cells.into_iter().zip(widths) {
-            text.push_str(&format!("{cell:<width$}  "));
-        }
-        writeln!(out, "{}", text.trim_end())
-    };
-    line(head)?;
-    for row in rows {
-        line(row.each_ref().map(String::as_str))?;
-    }
-    writeln!(out)
 }
 
 /// Longer than a reload of 10,000 sites takes.
