@@ -80,8 +80,9 @@ impl Delete {
         if doomed.is_empty() {
             bail!("no member of [hsm.{}] has {selector}; {}", hsm.name, hsm::told(&troubles));
         }
+        let file = self.key.config.path().display();
         for Doomed { member, selector, kind } in &doomed {
-            eprintln!("{}: {kind}, {selector}, used by no certificate", member.name);
+            eprintln!("{}: {kind}, {selector}, used by no certificate of {file}", member.name);
         }
         let mut is_whole = true;
         for (member, trouble) in &troubles {

@@ -1,4 +1,4 @@
-//! `openssl s_client` as a second opinion: arguments in, what it saw out.
+//! `openssl` as a second opinion: arguments in, what it saw out.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,9 @@ use rustls::pki_types::pem::PemObject;
 use tokio::process::Command;
 
 use super::ca::Issued;
+use super::command::Finished;
 use super::command::run;
+use super::site::Site;
 
 /// What `openssl s_client` reported.
 #[derive(Debug)]
@@ -38,6 +40,13 @@ pub(crate) async fn s_client(address: SocketAddr, name: &str, arguments: &[&str]
     command.arg("s_client").arg("-connect").arg(address.to_string());
     command.args(["-servername", name]).args(arguments);
     parse(run(command, "").await.text())
+}
+
+/// `openssl ARGUMENTS` in the directory of a site, with this on its standard input.
+pub(crate) async fn openssl(site: &Site, arguments: &[&str], input: &str) -> Finished {
+    let mut command = Command::new("openssl");
+    command.current_dir(site.path(".")).args(arguments);
+    run(command, input).await
 }
 
 fn parse(text: String) -> Outcome {

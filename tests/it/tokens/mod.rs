@@ -2,3 +2,4 @@
 
 mod faults;
 mod kit_tests;
+mod verbs;
