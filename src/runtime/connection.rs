@@ -104,12 +104,11 @@ struct Established {
 }
 
 /// What its bytes come from.
-#[expect(clippy::large_enum_variant, reason = "it is in a box, and only for a moment")]
 enum Carrier {
     /// The client's own, of which the hello has been read.
     Passthrough(TcpStream, Box<Hello>),
     /// TLS that has ended here.
-    Tls(TlsStream<TcpStream>, Box<TlsFacts>),
+    Tls(Box<TlsStream<TcpStream>>, Box<TlsFacts>),
 }
 
 impl Established {
@@ -134,7 +133,7 @@ impl Established {
             }
             Carrier::Tls(stream, facts) => {
                 let server_name = facts.server_name.clone();
-                (Side::Other(Box::new(stream)), Vec::new(), server_name, Some(facts))
+                (Side::Other(stream), Vec::new(), server_name, Some(facts))
             }
             Carrier::Passthrough(stream, hello) => {
                 let Hello { offer, bytes } = *hello;
@@ -243,7 +242,7 @@ async fn by_turns(
     turn.by_turns(Box::pin(service.tls.accept(stream, hello, chosen))).await
 }
 
-type Shaken = Result<(TlsStream<TcpStream>, Box<TlsFacts>), HandshakeError>;
+type Shaken = Result<(Box<TlsStream<TcpStream>>, Box<TlsFacts>), HandshakeError>;
 
 /// When a client leaves that has nothing more to say.
 async fn end_of(stream: &TcpStream) {

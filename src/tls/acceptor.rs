@@ -156,7 +156,7 @@ impl Acceptor {
         mut io: IO,
         hello: &Hello,
         chosen: Result<Chosen, Refusal>,
-    ) -> Result<(TlsStream<IO>, Box<TlsFacts>), HandshakeError>
+    ) -> Result<(Box<TlsStream<IO>>, Box<TlsFacts>), HandshakeError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
@@ -190,7 +190,8 @@ impl Acceptor {
                     keeps_client_certificate: self.keeps_client_certificates,
                 };
                 let facts = Box::new(finished.facts(stream.get_ref().1));
-                Ok((stream, facts))
+                // Boxed: more than a kibibyte, which every future that it goes through would have room for twice.
+                Ok((Box::new(stream), facts))
             }
             Err((error, mut io)) => {
                 let error = HandshakeError::from(error);

@@ -95,6 +95,8 @@ where
         if end != End::Parked {
             return Box::pin(finish(io, left, end, bounds.dressed_by)).await;
         }
+        // It is empty, and has room for a head.
+        drop(left);
         let Some(byte) = wait_for_a_byte(&mut io, bounds).await else {
             close(&mut io).await;
             return Finish::Closed;

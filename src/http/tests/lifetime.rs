@@ -31,6 +31,16 @@ async fn is_closed(client: &mut tokio::io::DuplexStream) -> bool {
     matches!(within(client.read(&mut [0; 1])).await, Ok(0) | Err(_))
 }
 
+/// Multiplied by every idle connection.
+#[tokio::test]
+async fn the_life_of_a_connection_is_small() {
+    let origin = Origin::answering(OK).await;
+    let front = Front::to(&origin);
+    let (_client, proxy) = tokio::io::duplex(64);
+    let life = crate::http::serve(Box::new(proxy), front.connection());
+    assert!(size_of_val(&life) <= 1024, "{} bytes", size_of_val(&life));
+}
+
 #[tokio::test]
 async fn connections_are_reused_on_both_sides() {
     let origin = Origin::answering(OK).await;

@@ -156,7 +156,7 @@ impl Front {
         (client, tokio::spawn(crate::http::serve(proxy, self.connection())))
     }
 
-    fn connection(&self) -> Connection {
+    pub(super) fn connection(&self) -> Connection {
         let mut children = self.others.clone();
         children.push(Arc::clone(&self.shop));
         let parent: crate::names::VirtualServiceName = "front".parse().expect("a name");
