@@ -294,7 +294,12 @@ fn log_in(
 }
 
 fn ways_of(context: &Pkcs11, slot: Slot) -> Ways {
-    let can =
-        |way: &Way| context.get_mechanism_info(slot, way.mechanism()).is_ok_and(|info| info.sign());
+    // Some tokens describe a mechanism that they do not list, and then refuse it.
+    let listed = context.get_mechanism_list(slot).unwrap_or_default();
+    let can = |way: &Way| {
+        let mechanism = way.mechanism();
+        listed.contains(&mechanism)
+            && context.get_mechanism_info(slot, mechanism).is_ok_and(|info| info.sign())
+    };
     Way::ALL.into_iter().filter(can).fold(Ways::default(), Ways::with)
 }
