@@ -129,8 +129,11 @@ fn out_of_date_comes_after_in_date_and_before_nothing() {
     assert_eq!(choose(&[future, candidate(1, RSA)]).0, 1);
     let silent = Candidate { signs: Signs::NotNow, ..candidate(0, P256) };
     assert_eq!(choose(&[silent, candidate(1, RSA)]), (1, false, Rule::Instead(Unfit::CannotSign)));
-    let refusal = negotiate(&tls13(), &profile(), &[silent], NOW).unwrap_err();
-    assert_eq!(refusal.reason, Reason::SigningFailed);
+    let ec_only = ClientHello { signature_schemes: Some(vec![0x0403]), ..tls13() };
+    for candidates in [&[silent][..], &[silent, candidate(1, RSA)]] {
+        let refusal = negotiate(&ec_only, &profile(), candidates, NOW).unwrap_err();
+        assert_eq!((refusal.reason, refusal.alert), (Reason::SigningFailed, Alert::InternalError));
+    }
 }
 
 #[test]

@@ -70,10 +70,13 @@ impl Refusal {
         let all = |wanted: &[Unfit]| unfit.iter().all(|(_, unfit)| wanted.contains(unfit));
         let reason = match unfit.first() {
             None => Reason::NoCertificate,
+            // It goes with what the client offers: the fault is not the client's.
+            Some(_) if unfit.iter().any(|(_, unfit)| *unfit == Unfit::CannotSign) => {
+                Reason::SigningFailed
+            }
             Some(_) if all(&[Unfit::Suite]) => Reason::NoSharedCipher,
             Some(_) if all(&[Unfit::Scheme]) => Reason::NoSharedSignature,
             Some(_) if all(&[Unfit::Curve]) => Reason::NoSharedGroup,
-            Some(_) if all(&[Unfit::CannotSign]) => Reason::SigningFailed,
             Some(_) => Reason::NoCertificate,
         };
         let missing = if unfit.is_empty() {
