@@ -1,5 +1,8 @@
 //! Private keys that stay in a token.
 
+mod choice;
 mod faults;
+mod handshakes;
 mod kit_tests;
+mod token_site;
 mod verbs;
