@@ -89,6 +89,22 @@ impl Proxy {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// How many of its threads have a name that begins with this; the system cuts names after 15 bytes.
+    pub(crate) fn threads(&self, prefix: &str) -> usize {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a process");
+        // One that ends meanwhile has no name any more.
+        let names = threads
+            .flatten()
+            .filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        names.filter(|name| name.starts_with(prefix)).count()
+    }
+
+    /// Waits until there are as many threads with such a name.
+    pub(crate) async fn threads_become(&self, prefix: &str, count: usize) {
+        let what = format!("{count} threads called {prefix}..");
+        eventually(&what, async || (self.threads(prefix) == count).then_some(())).await;
+    }
+
     /// The address of a parent's (only, or first) TLS listener.
     pub(crate) fn address(&self, parent: &str) -> SocketAddr {
         self.listening("tls", parent)[0]

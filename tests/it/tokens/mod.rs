@@ -4,5 +4,7 @@ mod choice;
 mod faults;
 mod handshakes;
 mod kit_tests;
+mod refusals;
+mod start_and_reload;
 mod token_site;
 mod verbs;
