@@ -14,6 +14,7 @@ use crate::hsm::board::At;
 use crate::hsm::connection::Connection;
 use crate::hsm::dispatcher::Dispatcher;
 use crate::hsm::dispatcher::Next;
+use crate::hsm::dispatcher::Paused;
 use crate::hsm::key::State;
 use crate::hsm::key::TokenKey;
 use crate::hsm::module::Module;
@@ -46,8 +47,8 @@ impl Drop for Ending<'_> {
 struct Session<'a> {
     dispatcher: &'a Dispatcher,
     at: At,
-    /// A request that failed with the session, and that no other member can take: it gets another chance
-    /// with the next session.
+    /// A request that failed with the session, and that no other member can take, or that came while there
+    /// was none: it gets a chance with the next session.
     kept: Option<Arc<Request>>,
     /// It is looking after itself because another session was lost.
     in_doubt: bool,
@@ -87,8 +88,10 @@ impl Session<'_> {
 
     /// The half-open state of a circuit breaker: what failed takes no traffic before it has signed for us.
     fn show_that_it_signs(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
-        if let Some(request) = self.kept.take().filter(|kept| !kept.is_over(Instant::now())) {
-            return self.answer(connection, &request).map(drop);
+        if let Some(request) = self.kept.take().filter(|kept| !kept.is_over(Instant::now()))
+            && self.answer(connection, &request)?.is_some()
+        {
+            return Ok(());
         }
         let keys = self.dispatcher.keys_of(self.at.member);
         self.sign_something(connection, &keys).map(drop)
@@ -114,11 +117,12 @@ impl Session<'_> {
     fn pause(&mut self) -> ControlFlow<()> {
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_WAIT);
-        if self.dispatcher.pause(self.at, jittered(wait)) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+        match self.dispatcher.pause(self.at, jittered(wait)) {
+            Paused::Asked(request) => self.kept = Some(request),
+            Paused::Closed => return ControlFlow::Break(()),
+            Paused::Over => {}
         }
+        ControlFlow::Continue(())
     }
 
     /// Works until the session is lost (an error), or the group is closed.

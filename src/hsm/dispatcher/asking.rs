@@ -1,6 +1,7 @@
 //! The side of those who want something: the lane's threads a signature, the control plane a proof.
 
 use std::sync::Arc;
+use std::sync::Condvar;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::hsm::request::SignError;
 use crate::hsm::request::Task;
 use crate::hsm::scheme::Way;
 use crate::hsm::standing::Standing;
+use crate::hsm::trouble::Class;
 use crate::hsm::trouble::Trouble;
 use crate::telemetry::hsm_metrics::Refused;
 
@@ -64,7 +66,7 @@ impl Dispatcher {
         let ask = |index: usize| {
             let request = Request::new(Arc::clone(key), Task::Prove, deadline);
             let may = Members::default().with(index);
-            let asked = self.submit(&request, may, Urgency::Now);
+            let asked = self.submit(&request, may, Urgency::Now) || self.hold(&request, index);
             (index, asked.then_some(request))
         };
         let members = self.config.members.iter().enumerate();
@@ -78,7 +80,11 @@ impl Dispatcher {
             };
             let answer = request.wait_until(deadline);
             let verdict = match answer {
-                Some(Ok(_)) => Ok(()),
+                Some(Ok(_)) => {
+                    // Where it was held, its session counts a moment later.
+                    self.wait_for_change(deadline, |_| self.members[index].is_up());
+                    Ok(())
+                }
                 Some(Err(SignError::Failed { trouble, .. })) => Err(trouble),
                 Some(Err(_)) => Err(self.members[index].trouble().unwrap_or(Trouble::Hangs)),
                 None => {
@@ -126,6 +132,23 @@ impl Dispatcher {
             Offer::Nobody(_) => return false,
             Offer::Waits => {}
         }
+        true
+    }
+
+    /// Keeps a proof for a member that is down only because it has none of the keys that it was asked for so
+    /// far: the next one to connect tries this one. Says whether it is such a member.
+    fn hold(&self, request: &Arc<Request>, member: usize) -> bool {
+        let trouble = self.members[member].trouble();
+        if trouble.is_none_or(|trouble| trouble.class() != Class::Key) {
+            return false;
+        }
+        let mut desk = self.lock();
+        if desk.is_closed {
+            return false;
+        }
+        desk.held.push((member, Arc::clone(request)));
+        drop(desk);
+        self.wake[member].iter().for_each(Condvar::notify_one);
         true
     }
 

@@ -8,6 +8,7 @@ mod serving;
 
 pub use asking::Verdict;
 pub use serving::Next;
+pub use serving::Paused;
 
 use std::sync::Arc;
 use std::sync::Condvar;
@@ -56,6 +57,8 @@ struct Desk {
     board: Board<Arc<Request>>,
     /// Sessions that had better look whether they are still good.
     doubtful: Vec<At>,
+    /// Proofs that wait for a member, by its place, to be connected once more.
+    held: Vec<(usize, Arc<Request>)>,
     threads: usize,
     is_closed: bool,
 }
@@ -69,6 +72,7 @@ impl Dispatcher {
         let desk = Desk {
             board: Board::new(&priorities, sessions),
             doubtful: Vec::new(),
+            held: Vec::new(),
             threads: priorities.len() * sessions,
             is_closed: false,
         };
@@ -131,10 +135,12 @@ impl Dispatcher {
     pub fn close(&self) {
         let mut desk = self.lock();
         desk.is_closed = true;
-        let waiting = desk.board.drain();
+        let waiting = desk.board.drain().into_iter().map(|job| job.work);
+        let held = desk.held.drain(..).map(|(_, request)| request);
+        let waiting: Vec<_> = waiting.chain(held).collect();
         drop(desk);
-        for job in waiting {
-            job.work.answer(Err(SignError::Closed { hsm: self.name() }));
+        for request in waiting {
+            request.answer(Err(SignError::Closed { hsm: self.name() }));
         }
         self.wake.iter().flatten().for_each(Condvar::notify_all);
         self.changed.notify_all();

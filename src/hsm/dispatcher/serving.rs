@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::hsm::board::At;
 use crate::hsm::board::Members;
 use crate::hsm::board::Offer;
+use crate::hsm::dispatcher::Desk;
 use crate::hsm::dispatcher::Dispatcher;
 use crate::hsm::dispatcher::asking::Urgency;
 use crate::hsm::key::State;
@@ -28,6 +29,17 @@ pub enum Next {
     },
     /// Answer this.
     Work(Arc<Request>),
+}
+
+/// How a pause ended.
+#[derive(Debug)]
+pub enum Paused {
+    /// Early: somebody wants this to be tried.
+    Asked(Arc<Request>),
+    /// The group was closed meanwhile.
+    Closed,
+    /// In time.
+    Over,
 }
 
 impl Dispatcher {
@@ -64,18 +76,21 @@ impl Dispatcher {
         }
     }
 
-    /// Waits, unless the group is closed meanwhile; says whether it is not.
-    pub fn pause(&self, at: At, duration: Duration) -> bool {
+    /// Waits before another attempt to connect.
+    pub fn pause(&self, at: At, duration: Duration) -> Paused {
         let until = Instant::now() + duration;
         let mut desk = self.lock();
         while !desk.is_closed {
+            if let Some(request) = desk.held_for(at.member) {
+                return Paused::Asked(request);
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return true;
+                return Paused::Over;
             }
             desk = self.wait(desk, &self.wake[at.member][at.session], left);
         }
-        false
+        Paused::Closed
     }
 
     /// A session is connected and at work.
@@ -83,7 +98,11 @@ impl Dispatcher {
         self.members[at.member].connected(ways);
         let mut desk = self.lock();
         desk.board.connected(at);
+        let held: Vec<_> = std::iter::from_fn(|| desk.held_for(at.member)).collect();
         self.settle(desk);
+        for request in held {
+            self.submit(&request, Members::default().with(at.member), Urgency::Now);
+        }
     }
 
     /// A session has done a job; `took`: it made a signature, in this time.
@@ -169,6 +188,14 @@ impl Dispatcher {
             let request = Request::new(key, Task::Prove, Instant::now() + BACKGROUND);
             self.submit(&request, Members::default().with(member), Urgency::Background);
         }
+    }
+}
+
+impl Desk {
+    /// A proof that waits for a session of this member.
+    fn held_for(&mut self, member: usize) -> Option<Arc<Request>> {
+        let place = self.held.iter().position(|(held, _)| *held == member)?;
+        Some(self.held.swap_remove(place).1)
     }
 }
 

@@ -235,8 +235,9 @@ fn keys_of(line: &Value) -> BTreeSet<&String> {
     line.as_object().expect("a line").keys().collect()
 }
 
-const VERSIONS: [(fn(Client) -> Client, &str); 2] =
-    [(Client::tls12, "1.2"), (Client::tls13, "1.3")];
+type Narrowed = fn(Client) -> Client;
+
+const VERSIONS: [(Narrowed, &str); 2] = [(Client::tls12, "1.2"), (Client::tls13, "1.3")];
 
 /// A child for each type of key, and some that use the P-256 key for more than a greeting. `both` has an RSA
 /// key on file too, `file` has that alone.
