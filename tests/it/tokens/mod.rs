@@ -4,6 +4,7 @@ mod choice;
 mod faults;
 mod handshakes;
 mod kit_tests;
+mod pins;
 mod refusals;
 mod start_and_reload;
 mod token_site;

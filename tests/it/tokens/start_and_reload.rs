@@ -77,7 +77,7 @@ async fn a_certificate_of_another_key_is_not_served_and_the_old_one_is() {
     shop.proxy.metric_becomes("portcullis_certificate_served_differs", &differs, 0.0).await;
 }
 
-/// HSM-6, RL-1: without a reload, and without another login.
+/// HSM-6, RL-1: without a reload, and without another login; while the token is away, as soon as it is back.
 #[tokio::test]
 async fn a_certificate_that_is_renewed_for_the_same_key_is_served() {
     let Some(site) = TokenSite::new() else { return };
@@ -93,6 +93,14 @@ async fn a_certificate_that_is_renewed_for_the_same_key_is_served() {
     assert_ne!(first.certificate, next.certificate);
     is_served(&proxy, &next).await;
     assert_eq!(fault.logins(), logins);
+    fault.absent(true);
+    let member = [("hsm", "prod"), ("member", "a")];
+    proxy.metric_becomes("portcullis_hsm_member_up", &member, 0.0).await;
+    let last = site.issue("shop", &Leaf::rsa("shop.test"), &[]).await;
+    let differs = [("certificate", "shop")];
+    proxy.metric_becomes("portcullis_certificate_served_differs", &differs, 1.0).await;
+    fault.absent(false);
+    is_served(&proxy, &last).await;
     assert_eq!(proxy.metric("portcullis_config_reloads_total", &[]).await, 0.0);
 }
 
@@ -137,6 +145,20 @@ async fn a_certificate_that_is_added_uses_the_sessions_that_are_open() {
     let visit = shop.proxy.client("news.test").visit().await.unwrap();
     assert!(visit.facts.served(&news));
     assert_eq!(shop.fault.sessions(), sessions);
+}
+
+/// HSM-6, RL-2: a token that has lost the only key in use is of no use, until it is told of another.
+#[tokio::test]
+async fn a_key_that_was_deleted_gives_way_to_another() {
+    let Some(shop) = Shop::start("").await else { return };
+    shop.token.delete("shop").await;
+    let labels = [("hsm", "prod"), ("member", "a")];
+    shop.proxy.metric_becomes("portcullis_hsm_member_up", &labels, 0.0).await;
+    let next = shop.site.issue("next", &Leaf::p256("shop.test"), &[&shop.token]).await;
+    let config = toml(&shop.fault, "").replace("label = \"shop\"", "label = \"next\"");
+    shop.site.site.configure(&config.replace("certs/shop.pem", "certs/next.pem"));
+    shop.proxy.reload().await;
+    assert!(shop.client().visit().await.unwrap().facts.served(&next));
 }
 
 /// HSM-6, RL-2
