@@ -2,6 +2,7 @@
 
 mod choice;
 mod faults;
+mod groups;
 mod handshakes;
 mod kit_tests;
 mod pins;
