@@ -51,7 +51,7 @@ fn the_start_adds_everything() {
 #[test]
 fn the_same_text_and_other_white_space_change_nothing() {
     assert!(plan(("edge.pem", "edge.pem")).is_empty());
-    assert!(plan(("        ", "")).is_empty());
+    assert!(plan(("    ", "")).is_empty());
 }
 
 #[test]
