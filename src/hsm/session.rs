@@ -101,9 +101,7 @@ impl Session<'_> {
         self.fail_kept(trouble);
         let metrics = self.dispatcher.metrics.member(self.at.member);
         metrics.error(trouble.code());
-        if trouble.class() == Class::Pin {
-            metrics.pin_refused();
-        }
+        metrics.not_connected(trouble.class() == Class::Pin);
         self.dispatcher.not_connected(self.at, trouble);
         let member = &self.dispatcher.config.members[self.at.member];
         if let Ok(module) = Module::load(&member.module)

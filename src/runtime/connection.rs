@@ -114,12 +114,12 @@ enum Carrier {
 impl Established {
     /// Not an `async fn`: its parts would be in the future twice, as arguments and in the box.
     fn serve(
-        self: Box<Self>,
+        self,
         ends: Ends,
         listener: Arc<Listener>,
         settings: Arc<Settings>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let Self { carrier, service } = *self;
+        let Self { carrier, service } = self;
         let open = service.metrics.connection_opened();
         let Ends { client, peer, local } = ends;
         let (side, first, server_name, facts) = match carrier {
@@ -154,7 +154,7 @@ async fn handshake(
     ends: &mut Ends,
     listener: &Listener,
     table: &Table,
-) -> Result<Box<Established>, HandshakeFailure> {
+) -> Result<Established, HandshakeFailure> {
     let accepted = Instant::now();
     let timeouts = &table.settings.timeouts;
 
@@ -180,7 +180,7 @@ async fn handshake(
     }
     if service.mode == Mode::Passthrough {
         let carrier = Carrier::Passthrough(stream, Box::new(hello));
-        return Ok(Box::new(Established { carrier, service }));
+        return Ok(Established { carrier, service });
     }
 
     let finished = accepted + timeouts.handshake;
@@ -197,7 +197,7 @@ async fn handshake(
     };
     count(&service, &facts, accepted.elapsed());
     tracing::trace!(client = %ends.client, service = %service.name, "established");
-    Ok(Box::new(Established { carrier: Carrier::Tls(stream, facts), service }))
+    Ok(Established { carrier: Carrier::Tls(stream, facts), service })
 }
 
 /// The handshake: here, or where it may wait for a token.

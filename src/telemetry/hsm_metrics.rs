@@ -169,9 +169,9 @@ impl MemberMetrics {
         self.pin_refused.set(0.0);
     }
 
-    /// The token refuses the PIN.
-    pub fn pin_refused(&self) {
-        self.pin_refused.set(1.0);
+    /// No session could be opened; whether that is because the token refuses the PIN.
+    pub fn not_connected(&self, is_pin_refused: bool) {
+        self.pin_refused.set(if is_pin_refused { 1.0 } else { 0.0 });
     }
 
     /// A job of it went to another member.

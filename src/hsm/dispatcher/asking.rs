@@ -195,9 +195,7 @@ impl Dispatcher {
     }
 
     fn wait_until_settled(&self) {
-        self.wait_for_change(Instant::now() + SETTLE, |_| {
-            self.members.iter().all(Standing::is_settled)
-        });
+        self.wait_for_change(self.settles_by, |_| self.members.iter().all(Standing::is_settled));
     }
 }
 
@@ -210,6 +208,3 @@ pub(super) enum Urgency {
     /// Somebody waits.
     Now,
 }
-
-/// How long a start or a reload waits for the first attempt to connect of each member: long for a network, short for whoever waits.
-const SETTLE: Duration = Duration::from_secs(10);

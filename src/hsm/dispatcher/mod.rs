@@ -46,6 +46,9 @@ pub struct Dispatcher {
     /// A member has settled, or a thread has ended.
     changed: Condvar,
     members: Box<[Standing]>,
+    /// Until then, whoever wants a proof waits for the first attempt to connect of each member: once for
+    /// all of a thousand certificates, however long a module hangs.
+    settles_by: Instant,
     /// Nobody is asked; keys count as able to sign.
     is_assumed: bool,
     /// Keys that somebody uses. Taken when one is added, and by threads of sessions that look after them.
@@ -82,6 +85,7 @@ impl Dispatcher {
             wake: priorities.iter().map(wake).collect(),
             changed: Condvar::new(),
             members: priorities.iter().map(|_| Standing::default()).collect(),
+            settles_by: Instant::now() + SETTLE,
             is_assumed: false,
             keys: Mutex::default(),
             config,
@@ -244,3 +248,6 @@ impl Dispatcher {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a start or a reload waits for the first attempt to connect of each member: long for a network, short for whoever waits.
+const SETTLE: Duration = Duration::from_secs(10);

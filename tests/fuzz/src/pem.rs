@@ -12,6 +12,7 @@ use portcullis::certificate::chain;
 use portcullis::config::certificate::Certificate;
 use portcullis::config::certificate::KeySource;
 use portcullis::config::process::WorldReadableKeys;
+use portcullis::hsm::Groups;
 use portcullis::key::file::signing_key;
 use portcullis::key::pem;
 use rustls_pki_types::CertificateDer;
