@@ -64,27 +64,15 @@ pub struct MemberStatus {
 
 /// Why a key cannot be used.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum KeyError {
-    /// No token that could have it can be asked.
-    #[error("{}", sentences(hsm, key, troubles))]
-    Unreachable {
-        /// The group.
-        hsm: String,
-        /// The key, as a PKCS#11 URI.
-        key: String,
-        /// What is the matter with each member.
-        troubles: Vec<(String, Trouble)>,
-    },
-    /// A token was asked, and the answer is no.
-    #[error("{}", sentences(hsm, key, troubles))]
-    Wrong {
-        /// The group.
-        hsm: String,
-        /// The key, as a PKCS#11 URI.
-        key: String,
-        /// What is the matter with each member.
-        troubles: Vec<(String, Trouble)>,
-    },
+#[error("{}", self.sentences())]
+pub struct KeyError {
+    hsm: HsmName,
+    /// As a PKCS#11 URI.
+    key: String,
+    /// What is the matter with each member.
+    troubles: Vec<(String, Trouble)>,
+    /// A token was asked, and the answer is no; else none could be asked.
+    is_wrong: bool,
 }
 
 impl Group {
@@ -175,19 +163,11 @@ impl Group {
         let is_wrong = |(_, trouble): &(String, Trouble)| {
             trouble.class() == Class::Key && *trouble != Trouble::KeyMissing
         };
-        if troubles.iter().any(is_wrong) || (!proven && troubles.iter().all(is_key)) {
-            return Err(self.key_error(key, troubles, |hsm, key, troubles| KeyError::Wrong {
-                hsm,
-                key,
-                troubles,
-            }));
+        let is_wrong = troubles.iter().any(is_wrong) || (!proven && troubles.iter().all(is_key));
+        if proven && !is_wrong {
+            return Ok(troubles);
         }
-        if !proven {
-            return Err(self.key_error(key, troubles, |hsm, key, troubles| {
-                KeyError::Unreachable { hsm, key, troubles }
-            }));
-        }
-        Ok(troubles)
+        Err(self.key_error(key.key(), troubles, is_wrong))
     }
 
     /// How a key could sign right now; takes no lock.
@@ -208,8 +188,7 @@ impl Group {
                 (member.name.clone(), trouble.unwrap_or(Trouble::NotAsked))
             },
         );
-        let (hsm, key) = (self.name().to_string(), key.selector.to_string());
-        Some(KeyError::Unreachable { hsm, key, troubles: troubles.collect() })
+        Some(self.key_error(key, troubles.collect(), false))
     }
 
     /// Signs; blocks.
@@ -247,11 +226,11 @@ impl Group {
 
     fn key_error(
         &self,
-        key: &SigningKey,
+        key: &TokenKey,
         troubles: Vec<(String, Trouble)>,
-        make: impl FnOnce(String, String, Vec<(String, Trouble)>) -> KeyError,
+        is_wrong: bool,
     ) -> KeyError {
-        make(self.name().to_string(), key.key().selector.to_string(), troubles)
+        KeyError { hsm: self.name().clone(), key: key.selector.to_string(), troubles, is_wrong }
     }
 }
 
@@ -264,20 +243,20 @@ impl Drop for Group {
 impl KeyError {
     /// The stable word for logs, metrics and tests: that of the first member.
     pub fn reason(&self) -> &'static str {
-        let (Self::Unreachable { troubles, .. } | Self::Wrong { troubles, .. }) = self;
-        troubles.first().map_or("hsm_no_member", |(_, trouble)| trouble.reason())
+        self.troubles.first().map_or("hsm_no_member", |(_, trouble)| trouble.reason())
     }
 
     /// Whether the answer may be another one later, without anything being mended here.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        !self.is_wrong
     }
-}
 
-fn sentences(hsm: &str, key: &str, troubles: &[(String, Trouble)]) -> String {
-    let each = troubles.iter().map(|(member, trouble)| format!("{member}: {trouble}"));
-    let each: Vec<String> = each.collect();
-    format!("the key {key} in the group {hsm} cannot be used; {}", each.join("; "))
+    fn sentences(&self) -> String {
+        let Self { hsm, key, troubles, .. } = self;
+        let each = troubles.iter().map(|(member, trouble)| format!("{member}: {trouble}"));
+        let each: Vec<String> = each.collect();
+        format!("the key {key} in the group {hsm} cannot be used; {}", each.join("; "))
+    }
 }
 
 /// Each is a thread that mostly waits.

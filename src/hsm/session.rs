@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -26,8 +27,7 @@ use crate::hsm::trouble::Trouble;
 
 /// Runs until the group is closed.
 pub fn run(dispatcher: &Dispatcher, at: At) {
-    // A panic is a bug, and must not keep the process from ending.
-    let _ending = Ending(dispatcher);
+    let _ending = Ending(dispatcher, at);
     let mut session = Session { dispatcher, at, kept: None, in_doubt: false, wait: FIRST_WAIT };
     while !dispatcher.is_closed() {
         if session.connect_and_serve().is_break() {
@@ -36,10 +36,14 @@ pub fn run(dispatcher: &Dispatcher, at: At) {
     }
 }
 
-struct Ending<'a>(&'a Dispatcher);
+/// The end of the thread. If it is a panic, a bug, the others go on without it, and the process can end.
+struct Ending<'a>(&'a Dispatcher, At);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lost(self.1, &Trouble::of_system("panic"), true);
+        }
         self.0.ended();
     }
 }

@@ -14,7 +14,7 @@
 //! | too many handshakes | at once | close | `handshake_limit`, `handshake_rate` |
 //! | waiting for its turn, and all flights | `timeouts.handshake` | close | `timeout` |
 //! | the key is in a token: too many wait | at once | alert | `signing_queue_full` |
-//! | the token makes no signature | `hsm.sign_timeout` | alert | `signing_timeout`, `signing_failed` |
+//! | the token makes no signature | `hsm.sign_timeout` | alert (TLS 1.2), close | `signing_timeout`, `signing_failed` |
 //! | last words of a refusal | 1 s to take them, 1 s to leave | alert | that of the refusal |
 //! | stream, both ends silent | `tunnel_idle` | close | `tunnel_idle` |
 //! | stream, client takes nothing | `timeouts.response_write` | close | `client_write_timeout` |

@@ -69,6 +69,21 @@ fn an_edited_certificate_leaves_its_service_alone() {
 }
 
 #[test]
+fn an_edited_group_of_tokens_has_its_certificates_loaded_anew_and_leaves_services_alone() {
+    let text =
+        TWO_SITES.replace("shop.pem\"", "shop.pem\"\nkey = { hsm = \"prod\", label = \"shop\" }");
+    let text = text
+        + "[hsm.prod]\nmodule = \"m.so\"\npin = { env = \"PIN\" }\nmembers = [{ token = \"a\" }]\n";
+    let edited = config(&text.replace("[hsm.prod]", "[hsm.prod]\nsessions = 3"));
+    let plan = Plan::new(Some(&config(&text)), &edited, &ChangedFiles::default());
+    assert_eq!(names(&plan.hsms.replaced), ["prod"]);
+    assert_eq!(names(&plan.certificates.replaced), ["shop"]);
+    assert!(plan.virtual_services.is_empty() && plan.next_start.is_empty());
+    let same = Plan::new(Some(&config(&text)), &config(&text), &ChangedFiles::default());
+    assert!(same.is_empty(), "no reload logs in again");
+}
+
+#[test]
 fn an_edited_profile_replaces_the_services_that_use_it() {
     let plan = plan((r#"["1.3"]"#, r#"["1.2", "1.3"]"#));
     assert_eq!(names(&plan.tls_profiles.replaced), ["strict"]);
