@@ -25,25 +25,61 @@ pub struct Window {
 
 impl Window {
     /// Warms up, then measures; the metrics are scraped once a second.
-    pub async fn measure(bench: &Bench, running: &Running<'_>, load: &Load) -> Result<Self> {
+    pub async fn of(bench: &Bench, running: &Running<'_>, load: Load) -> Result<Self> {
         time::sleep(bench.sizes.warm_up).await;
-        let before = Snapshot::take(running, load);
-        while before.at.elapsed() < bench.sizes.window {
-            time::sleep(Duration::from_secs(1)).await;
-            running.scrape().await?;
+        let began = Instant::now();
+        let scraping = async {
+            while began.elapsed() < bench.sizes.window {
+                time::sleep(Duration::from_secs(1)).await;
+                running.scrape().await?;
+            }
+            Ok(())
+        };
+        let (window, ()) = Self::during(running, load, scraping).await?;
+        Ok(window)
+    }
+
+    /// Measures a load while something else is done, and ends it.
+    pub async fn during<T>(
+        running: &Running<'_>,
+        load: Load,
+        other: impl Future<Output = Result<T>>,
+    ) -> Result<(Self, T)> {
+        let before = Snapshot::take(running, &load);
+        let other = other.await;
+        let after = Snapshot::take(running, &load);
+        let failure = load.first_failure();
+        load.stop().await;
+        time::sleep(SETTLE).await;
+        let other = other?;
+        let done = Totals {
+            units: after.done.units - before.done.units,
+            bytes: after.done.bytes - before.done.bytes,
+            failed: after.done.failed - before.done.failed,
+            repeated: after.done.repeated - before.done.repeated,
+        };
+        if let Some(failure) = failure {
+            // A few are noise of the machine; more would be measuring something else.
+            anyhow::ensure!(done.failed * 1000 <= done.units, "{} failed: {failure}", done.failed);
         }
-        let after = Snapshot::take(running, load);
-        Ok(Self {
+        anyhow::ensure!(done.units > 0 || done.bytes > 0, "no work was done");
+        let window = Self {
             wall: after.at - before.at,
             proxy: after.proxy.saturating_sub(before.proxy),
             generator: after.generator.saturating_sub(before.generator),
-            done: Totals {
-                units: after.done.units - before.done.units,
-                bytes: after.done.bytes - before.done.bytes,
-                failed: after.done.failed - before.done.failed,
-                repeated: after.done.repeated - before.done.repeated,
-            },
-        })
+            done,
+        };
+        Ok((window, other))
+    }
+
+    /// Units in a second.
+    pub fn rate(&self) -> f64 {
+        self.done.units as f64 / self.wall.as_secs_f64()
+    }
+
+    /// CPU time of the proxy for one unit, in microseconds.
+    pub fn cost(&self) -> f64 {
+        self.proxy.as_secs_f64() / self.done.units as f64 * 1e6
     }
 
     /// Per cent of the window in which the proxy used its CPU.
@@ -74,3 +110,6 @@ impl Snapshot {
         }
     }
 }
+
+/// For what a load leaves behind.
+const SETTLE: Duration = Duration::from_millis(200);

@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod http1;
 pub mod http2;
 mod key_share;
+pub mod latency;
 pub mod relay;
 pub mod target;
 pub mod tickets;

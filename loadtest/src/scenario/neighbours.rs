@@ -1,21 +1,17 @@
 //! What clients notice of others: latency without and with a crowd beside them.
 
 use std::time::Duration;
-use std::time::Instant;
 
-use anyhow::Context;
 use anyhow::Result;
 use tokio::time;
 
 use crate::bench::Bench;
 use crate::contender::Contender;
-use crate::load::counters::Counters;
 use crate::load::crowd::Crowd;
-use crate::load::http1;
-use crate::load::target;
+use crate::load::latency;
+use crate::load::latency::Latency;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
-use crate::origin;
 use crate::results::Measure;
 use crate::results::Unit;
 use crate::running::Running;
@@ -24,10 +20,10 @@ use crate::running::Running;
 pub async fn beside_slow_clients(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> {
     let running = Running::start(bench, contender, &bench.sites).await?;
     let (own, other) = sites(bench, &running)?;
-    let quiet = requests(bench, &own).await?;
+    let quiet = Latency::of_requests(&own, bench.sizes.window, latency::BETWEEN).await?;
     let crowd = Crowd::of_slow_clients(&other, SLOW_CLIENTS);
     time::sleep(GATHERING).await;
-    let crowded = requests(bench, &own).await?;
+    let crowded = Latency::of_requests(&own, bench.sizes.window, latency::BETWEEN).await?;
     drop(crowd);
     running.stop().await;
     Ok(vec![
@@ -46,10 +42,10 @@ pub async fn beside_slow_clients(bench: &Bench, contender: &Contender) -> Result
 pub async fn beside_a_flood(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> {
     let running = Running::start(bench, contender, &bench.sites).await?;
     let (own, other) = sites(bench, &running)?;
-    let quiet = handshakes(bench, &own).await?;
+    let quiet = Latency::of_handshakes(&own, bench.sizes.window).await?;
     let crowd = Crowd::of_handshakes(&other, FLOODING_CLIENTS)?;
     time::sleep(GATHERING).await;
-    let flooded = handshakes(bench, &own).await?;
+    let flooded = Latency::of_handshakes(&own, bench.sizes.window).await?;
     drop(crowd);
     running.stop().await;
     Ok(vec![
@@ -70,51 +66,7 @@ fn sites(bench: &Bench, running: &Running<'_>) -> Result<(Target, Target)> {
     Ok((running.target(own, Protocol::Http1)?, running.target(other, Protocol::Http1)?))
 }
 
-/// In milliseconds.
-struct Latency {
-    median: f64,
-    late: f64,
-}
-
-async fn requests(bench: &Bench, target: &Target) -> Result<Latency> {
-    let request = http1::Request::get(&target.domain, "/1k", origin::SMALL);
-    let counters = Counters::default();
-    let mut connection = http1::Connection::new(target.connect().await?);
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while began.elapsed() < bench.sizes.window {
-        let asked = Instant::now();
-        if connection.exchange(&request, &counters).await? == http1::After::Close {
-            connection = http1::Connection::new(target.connect().await?);
-        }
-        times.push(asked.elapsed());
-        time::sleep(BETWEEN).await;
-    }
-    latency(times)
-}
-
-async fn handshakes(bench: &Bench, target: &Target) -> Result<Latency> {
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while began.elapsed() < bench.sizes.window {
-        let asked = Instant::now();
-        let stream = target.connect().await?;
-        times.push(asked.elapsed());
-        target::close(stream).await?;
-        time::sleep(BETWEEN).await;
-    }
-    latency(times)
-}
-
-fn latency(mut times: Vec<Duration>) -> Result<Latency> {
-    times.sort();
-    let at = |part: usize| times.get(times.len() * part / 100).map(|time| time.as_secs_f64() * 1e3);
-    Ok(Latency {
-        median: at(50).context("nothing was done")?,
-        late: at(99).context("nothing was done")?,
-    })
-}
-
 const SLOW_CLIENTS: usize = 1000;
 const FLOODING_CLIENTS: usize = 64;
 /// Until all of a crowd have connected.
 const GATHERING: Duration = Duration::from_secs(3);
-const BETWEEN: Duration = Duration::from_millis(2);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
-use tokio::time;
 
 use crate::bench::Bench;
 use crate::bench::P256_SITE;
@@ -108,15 +107,11 @@ impl Traffic {
         let mut load = Load::new();
         load.add(&target, &self.work(site), self.connections);
         let log_before = running.log_size()?;
-        let window = Window::measure(bench, running, &load).await;
-        let failure = load.first_failure();
-        load.stop().await;
-        time::sleep(SETTLE).await;
-        let window = window?;
+        let window = Window::of(bench, running, load).await?;
         if matches!(self.task, Task::Http1 | Task::Http2) {
             anyhow::ensure!(running.log_size()? > log_before, "nothing was written to its log");
         }
-        self.measures(&window, failure)
+        self.measures(&window)
     }
 
     async fn target(&self, running: &Running<'_>, site: &Site) -> Result<Target> {
@@ -167,28 +162,27 @@ impl Traffic {
         }
     }
 
-    fn measures(&self, window: &Window, failure: Option<String>) -> Result<Vec<Measure>> {
+    fn measures(&self, window: &Window) -> Result<Vec<Measure>> {
         let done = window.done;
-        if let Some(failure) = failure {
-            // A few are noise of the machine; more would be measuring something else.
-            anyhow::ensure!(done.failed * 1000 <= done.units, "{} failed: {failure}", done.failed);
-        }
         let is_bulk = matches!(self.task, Task::Download | Task::Relay { .. } | Task::Upload);
         let amount = if is_bulk { done.bytes } else { done.units };
         anyhow::ensure!(amount > 0, "no work was done");
-        let amount = amount as f64;
-        let cpu = window.proxy.as_secs_f64();
-        let seconds = window.wall.as_secs_f64();
-        let cost = if is_bulk {
-            Measure::cost(self.title, Unit::SecondsPerGb, cpu / amount * 1e9)
+        let (cost, rate) = if is_bulk {
+            let cost = window.proxy.as_secs_f64() / amount as f64 * 1e9;
+            let rate = amount as f64 / 1e6 / window.wall.as_secs_f64();
+            (
+                Measure::cost(self.title, Unit::SecondsPerGb, cost),
+                Measure::detail("MB per second", Unit::PerSecond, rate),
+            )
         } else {
-            Measure::cost(self.title, Unit::Microseconds, cpu / amount * 1e6)
+            (
+                Measure::cost(self.title, Unit::Microseconds, window.cost()),
+                Measure::detail("per second", Unit::PerSecond, window.rate()),
+            )
         };
-        let rate = if is_bulk { done.bytes as f64 / 1e6 } else { done.units as f64 } / seconds;
-        let rate_title = if is_bulk { "MB per second" } else { "per second" };
         Ok(vec![
             cost,
-            Measure::detail(rate_title, Unit::PerSecond, rate),
+            rate,
             Measure::detail("proxy busy", Unit::PerCent, window.proxy_busy()),
             Measure::detail("load and origin busy", Unit::PerCent, window.generator_busy()),
             Measure::detail("failed", Unit::Count, done.failed as f64),
@@ -199,6 +193,3 @@ impl Traffic {
 fn small(site: &Site) -> http1::Request {
     http1::Request::get(&site.domain, "/1k", origin::SMALL)
 }
-
-/// Between two samples, for what the last one leaves behind.
-const SETTLE: Duration = Duration::from_millis(200);
