@@ -1,5 +1,6 @@
 //! What all samples of a run share: sizes, placement, the origin, the certificates, the working directory.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use crate::relay_origin;
 use crate::site::Authority;
 use crate::site::KeyKind;
 use crate::site::Site;
+use crate::token::Token;
 
 /// The setting of a run.
 pub struct Bench {
@@ -28,6 +30,7 @@ pub struct Bench {
     pub authority: Authority,
     /// The site with a P-256 key, and the one with an RSA-2048 key; the first is the default.
     pub sites: Vec<Site>,
+    token: OnceCell<Token>,
     origin: SocketAddr,
     relay_origin: SocketAddr,
     workspace: Workspace,
@@ -50,10 +53,21 @@ impl Bench {
             load_cpu: options.load_cpu,
             authority,
             sites,
+            token: OnceCell::new(),
             origin: origin::start(options.load_cpu)?,
             relay_origin: relay_origin::start(options.load_cpu)?,
             workspace,
         })
+    }
+
+    /// The token of the run, which the first who asks makes.
+    pub fn token(&self) -> Result<&Token> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let site = self.authority.issue(TOKEN_SITE, KeyKind::P256)?;
+        let token = Token::make(&self.workspace.path.join("token"), site)?;
+        Ok(self.token.get_or_init(|| token))
     }
 
     /// A fresh directory and free ports for a contender.
@@ -116,3 +130,5 @@ impl Drop for Workspace {
 /// Names of the sites of traffic scenarios.
 pub const P256_SITE: &str = "p256";
 pub const RSA_SITE: &str = "rsa";
+
+const TOKEN_SITE: &str = "token";

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a particular proxy; each is one file in `contenders/`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,7 +13,10 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde::Deserialize;
 
+use crate::process;
 use crate::site::Site;
+use crate::token;
+use crate::token::Access;
 
 /// One proxy. Texts may hold placeholders, see [`Contender::configuration`].
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +42,11 @@ pub struct Contender {
     pub files: Vec<Template>,
     /// How it relays streams by server name; none: it does not.
     pub passthrough: Option<Passthrough>,
+    /// How it uses keys in PKCS#11 tokens; none: it does not.
+    pub token: Option<TokenUse>,
+    /// Variables that it is started with.
+    #[serde(skip)]
+    environment: BTreeMap<String, String>,
     /// Whether `files` are those of `passthrough`.
     #[serde(skip)]
     pub is_relay: bool,
@@ -55,6 +64,26 @@ pub struct Passthrough {
     /// Stands where a text says `{splice}`, in the scenario that splices.
     #[serde(default)]
     splice: String,
+}
+
+/// What its configuration says about a token. Texts may hold `{module}`, `{token}`, `{pin}` and `{sessions}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenUse {
+    /// A file without which it cannot; `{arch}` is that of this machine.
+    requires: Option<PathBuf>,
+    /// The Debian package that has it.
+    package: Option<String>,
+    /// Variables that it is started with.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    /// In the place of `site`, for a site whose key is in the token.
+    site: String,
+    /// Follows the text of a file with sites.
+    text: String,
+    /// More files.
+    #[serde(default)]
+    files: Vec<Template>,
 }
 
 /// How it learns that files have changed.
@@ -85,6 +114,9 @@ pub struct Template {
     /// Repeated for each site; the whole stands where `text` says `{sites}`.
     #[serde(default)]
     site: String,
+    /// The same for a site whose key is in a token.
+    #[serde(skip)]
+    token_site: String,
 }
 
 /// Where a started contender lives.
@@ -122,13 +154,7 @@ impl Contender {
     /// The same proxy as a relay; none where it cannot be one, which is said.
     pub fn as_relay(&self, splices: bool) -> Option<Self> {
         let passthrough = self.passthrough.as_ref()?;
-        if let Some(missing) = passthrough.requires.as_ref().filter(|path| !path.exists()) {
-            let package = passthrough.package.as_deref().unwrap_or("?");
-            eprintln!(
-                "{} is left out: there is no {} (apt-get install {package})",
-                self.title,
-                missing.display(),
-            );
+        if !self.has(passthrough.requires.as_deref(), passthrough.package.as_deref()) {
             return None;
         }
         let splice = if splices { passthrough.splice.as_str() } else { "" };
@@ -137,6 +163,51 @@ impl Contender {
             file.text = file.text.replace("{splice}", splice);
         }
         Some(Self { files, is_relay: true, ..self.clone() })
+    }
+
+    /// Whether it can use keys in tokens; where it could, and something is missing, that is said.
+    pub fn uses_tokens(&self) -> bool {
+        let Some(token) = &self.token else { return false };
+        self.has(token.requires.as_deref(), token.package.as_deref())
+    }
+
+    /// Whether it can be told how many signatures a token makes at once.
+    pub fn has_sessions(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.text.contains("{sessions}"))
+    }
+
+    /// The same proxy with access to a token, for sites whose key is there.
+    pub fn with_token(&self, access: &Access) -> Result<Self> {
+        let token = self.token.as_ref();
+        let token = token.with_context(|| format!("{} uses no tokens", self.name))?;
+        let mut contender = self.clone();
+        for file in contender.files.iter_mut().filter(|file| !file.site.is_empty()) {
+            file.token_site = access.fill(&token.site);
+            file.text.push_str(&access.fill(&token.text));
+        }
+        contender.files.extend(
+            token
+                .files
+                .iter()
+                .map(|file| Template { text: access.fill(&file.text), ..file.clone() }),
+        );
+        let own = token.environment.iter().map(|(name, value)| (name.clone(), access.fill(value)));
+        contender.environment = own.collect();
+        let (name, value) = (token::VARIABLE, access.configuration.display());
+        contender.environment.insert(name.to_owned(), value.to_string());
+        Ok(contender)
+    }
+
+    /// Whether a file is here without which it cannot take part; where it is not, says so.
+    fn has(&self, file: Option<&Path>, package: Option<&str>) -> bool {
+        let Some(file) = file else { return true };
+        let file = file.display().to_string().replace("{arch}", std::env::consts::ARCH);
+        let is_there = Path::new(&file).exists();
+        if !is_there {
+            let package = package.unwrap_or("?");
+            eprintln!("{} is left out: there is no {file} (apt-get install {package})", self.title);
+        }
+        is_there
     }
 
     /// The first line that it prints about its version; fails when it is not installed.
@@ -150,18 +221,14 @@ impl Contender {
         Ok(text.lines().next().unwrap_or_default().trim().to_owned())
     }
 
-    /// Where the program is. Debian's daemons are in directories that only root has in PATH.
+    /// Where the program is.
     pub fn program_path(&self) -> Result<PathBuf> {
         if self.program.contains('/') {
             let path = PathBuf::from(&self.program);
             anyhow::ensure!(path.is_file(), "{} does not exist", path.display());
             return Ok(path);
         }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
-            .map(|directory| directory.join(&self.program))
-            .find(|candidate| candidate.is_file())
+        process::find_program(&self.program)
             .with_context(|| format!("{} is not installed", self.program))
     }
 
@@ -169,6 +236,7 @@ impl Contender {
     pub fn command(&self, place: &Place) -> Result<Command> {
         let mut command = Command::new(self.program_path()?);
         command.args(self.start.iter().map(|argument| place.fill(argument)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, place.fill(value))));
         Ok(command)
     }
 
@@ -182,7 +250,7 @@ impl Contender {
             .iter()
             .map(|template| {
                 let blocks: String =
-                    sites.iter().map(|site| fill_site(&template.site, site, "")).collect();
+                    sites.iter().map(|site| fill_site(template.block(site), site, "")).collect();
                 let mut text = template.text.clone();
                 if let Some(default) = sites.first() {
                     text = fill_site(&text, default, "default_");
@@ -195,6 +263,12 @@ impl Contender {
 
     pub fn log_path(&self, place: &Place) -> PathBuf {
         PathBuf::from(place.fill(&self.log))
+    }
+}
+
+impl Template {
+    fn block(&self, site: &Site) -> &str {
+        if site.key_in_token { &self.token_site } else { &self.site }
     }
 }
 
@@ -243,6 +317,7 @@ mod tests {
             domain: format!("{name}.example.test"),
             chain: format!("/c/{name}-chain.pem").into(),
             key: format!("/c/{name}-key.pem").into(),
+            key_in_token: false,
             joined: format!("/c/{name}-joined.pem").into(),
             leaf: CertificateDer::from(Vec::new()),
         }
@@ -260,8 +335,15 @@ mod tests {
         };
         let built_in = Contender::built_in().unwrap();
         let relays = built_in.iter().filter_map(|contender| contender.as_relay(true));
-        for contender in built_in.iter().cloned().chain(relays) {
-            for (path, text) in contender.configuration(&place, &[site("a"), site("b")]) {
+        let access = Access { configuration: "/t".into(), module: "/m".into(), sessions: 3 };
+        let with_token = built_in.iter().filter_map(|contender| contender.with_token(&access).ok());
+        let in_token = Site { key_in_token: true, ..site("c") };
+        for contender in built_in.iter().cloned().chain(relays).chain(with_token) {
+            let mut sites = vec![site("a"), site("b")];
+            if !contender.environment.is_empty() {
+                sites.push(in_token.clone());
+            }
+            for (path, text) in contender.configuration(&place, &sites) {
                 for word in [
                     "sites",
                     "dir",
@@ -273,6 +355,10 @@ mod tests {
                     "pem",
                     "relay_origin",
                     "splice",
+                    "module",
+                    "token",
+                    "pin",
+                    "sessions",
                 ] {
                     assert!(!text.contains(&format!("{{{word}}}")), "{}: {word}", path.display());
                 }

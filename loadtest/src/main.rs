@@ -19,6 +19,7 @@ mod results;
 mod running;
 mod scenario;
 mod site;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! What the kernel says about a process and all its descendants: CPU time, memory; and how they end.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -72,6 +73,15 @@ impl Member {
             send(self.pid, Signal::KILL);
         }
     }
+}
+
+/// Where a program is. Debian's daemons are in directories that only root has in PATH.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file())
 }
 
 /// CPU time of this very program, all threads.

@@ -101,7 +101,7 @@ impl Report<'_> {
         let versions: Vec<String> =
             setting.contenders.iter().map(|(_, version)| version.clone()).collect();
         let mut text = format!(
-            "\nMedians of {} rounds of {} s (memory and certificates: {}; reloads: one), proxies in \
+            "\nMedians of {} rounds of {} s (memory, certificates and tokens: {}; reloads: one), proxies in \
              turn; in brackets the median of the ratios to nginx within a round, lower is better. CPU \
              time is user and system of all processes of a proxy. One worker on CPU {}; logs and \
              metrics on for all. {} certificates, {} idle connections, {} reloads.\n\n\
@@ -162,16 +162,21 @@ fn cell(row: &Row, contender: &Contender) -> String {
         return value;
     }
     match row.ratio(&contender.name, &[REFERENCE]) {
-        Some(ratio) => format!("{value} ({ratio:.2})"),
+        Some(ratio) => format!("{value} ({})", written(ratio)),
         None => value,
     }
 }
 
 fn ratio(row: &Row, contender: &str, others: &[&str]) -> String {
     match row.ratio(contender, others) {
-        Some(ratio) if row.role == Role::Cost => format!("{ratio:.2}"),
+        Some(ratio) if row.role == Role::Cost => written(ratio),
         _ => String::new(),
     }
+}
+
+/// With what there is to see in a small one.
+fn written(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
 }
 
 fn machine() -> String {

@@ -27,6 +27,8 @@ pub struct Site {
     /// PEM: the certificate and its intermediate.
     pub chain: PathBuf,
     pub key: PathBuf,
+    /// Whether proxies find the key in a token instead.
+    pub key_in_token: bool,
     /// PEM: chain and key in one file.
     pub joined: PathBuf,
     /// The certificate that is in the files now.
@@ -74,6 +76,7 @@ impl Authority {
             domain: format!("{name}.example.test"),
             chain: path("-chain.pem"),
             key: path("-key.pem"),
+            key_in_token: false,
             joined: path("-joined.pem"),
             leaf: CertificateDer::from(Vec::new()),
         };

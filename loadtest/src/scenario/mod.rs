@@ -4,6 +4,7 @@ mod idle;
 mod many_certificates;
 mod neighbours;
 mod reloads;
+mod token;
 mod traffic;
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ use crate::results::Results;
 use crate::running::Running;
 use crate::scenario::many_certificates::ManyCertificates;
 use crate::scenario::traffic::Traffic;
+use crate::token::Token;
 
 /// One scenario.
 pub struct Scenario {
@@ -31,6 +33,8 @@ enum Kind {
     Fresh(Fresh),
     ManyCertificates,
     Reloads,
+    /// Proxies find the key of a site in a token.
+    Token(token::Task),
 }
 
 /// A proxy is started for each sample.
@@ -77,6 +81,21 @@ pub fn all() -> Vec<Scenario> {
             kind: Kind::Fresh(Fresh::BesideAFlood),
         },
         Scenario {
+            name: "token_isolation",
+            about: "What a site on file notices of a token of 20 ms under load",
+            kind: Kind::Token(token::Task::Isolation),
+        },
+        Scenario {
+            name: "token_sessions",
+            about: "Handshakes per second through a token of 20 ms with 1, 4 and 16 sessions",
+            kind: Kind::Token(token::Task::Sessions),
+        },
+        Scenario {
+            name: "token_overhead",
+            about: "Full TLS 1.3 handshake, P-256, key in SoftHSM and key on file",
+            kind: Kind::Token(token::Task::Overhead),
+        },
+        Scenario {
             name: "certificates",
             about: "Many certificates and names: start, memory, reload of one certificate",
             kind: Kind::ManyCertificates,
@@ -121,6 +140,28 @@ impl Scenario {
                     let sample = reloads::sample(bench, contender).await;
                     self.note(results, contender, 0, sample);
                 }
+            }
+            Kind::Token(task) => self.run_with_token(*task, bench, contenders, results).await,
+        }
+    }
+
+    async fn run_with_token(
+        &self,
+        task: token::Task,
+        bench: &Bench,
+        contenders: &[Contender],
+        results: &mut Results,
+    ) {
+        if let Some(missing) = Token::missing() {
+            eprintln!("{} is left out: {missing}", self.name);
+            return;
+        }
+        let suited: Vec<&Contender> =
+            contenders.iter().filter(|contender| task.suits(contender)).collect();
+        for round in 0..bench.sizes.lifecycle_rounds as usize {
+            for contender in &suited {
+                let sample = task.sample(bench, contender).await;
+                self.note(results, contender, round, sample);
             }
         }
     }
