@@ -174,9 +174,10 @@ fn ratio(row: &Row, contender: &str, others: &[&str]) -> String {
     }
 }
 
-/// With what there is to see in a small one.
+/// With two digits at least that are not zeros in front, as far as anybody looks.
 fn written(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
+    let decimals = (1.0 - ratio.log10().floor()).clamp(2.0, 5.0) as usize;
+    format!("{ratio:.decimals$}")
 }
 
 fn machine() -> String {
@@ -199,3 +200,14 @@ const SUBJECT: &str = "portcullis";
 /// To whom ratios are given.
 const REFERENCE: &str = "nginx";
 const RIVALS: [&str; 2] = ["nginx", "haproxy"];
+
+#[cfg(test)]
+mod tests {
+    use super::written;
+
+    #[test]
+    fn a_small_ratio_is_not_written_as_nothing() {
+        let ratios = [0.0, 0.000_32, 0.071, 0.45, 1.2, 12.0].map(written);
+        assert_eq!(ratios, ["0.00000", "0.00032", "0.071", "0.45", "1.20", "12.00"]);
+    }
+}
