@@ -134,6 +134,13 @@ impl Group {
         SignError::QueueFull { hsm: self.name().to_string() }
     }
 
+    /// Counts a handshake that could not begin to sign in time: one that has waited for so long had better
+    /// make room for those who still can be served.
+    pub fn refused_for_time(&self) -> SignError {
+        self.dispatcher.metrics.refused(Refused::Late);
+        SignError::Late { hsm: self.name().to_string() }
+    }
+
     /// A key of the group for a certificate. Nobody has looked for it yet.
     pub fn key(self: &Arc<Self>, selector: &KeySelector, public: PublicKey<'_>) -> SigningKey {
         let members = &self.config().members;

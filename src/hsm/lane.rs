@@ -29,8 +29,25 @@ pub struct Lane {
     runtime: Option<Runtime>,
     /// One permit for each handshake on the lane, whatever it does.
     admission: Arc<Semaphore>,
-    /// One permit for each that may block.
-    places: Arc<Semaphore>,
+    places: Places,
+}
+
+/// The right to block: one permit for each handshake that may.
+#[derive(Clone, Debug)]
+struct Places {
+    /// For those that have not begun.
+    first: Arc<Semaphore>,
+    /// For those that come back to sign after a second hello: whoever has begun does not queue behind the crowd.
+    again: Arc<Semaphore>,
+}
+
+/// When a handshake signs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Signs {
+    /// With the second hello of the client, after a HelloRetryRequest.
+    Later,
+    /// With its first hello; what follows only reads and writes.
+    Now,
 }
 
 /// A handshake that there is room for.
@@ -55,8 +72,8 @@ impl Lane {
     /// The system gives no threads.
     pub fn start(name: &str, places: usize, waiting: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            // One more than may block: timers and those who give up are looked after.
-            .worker_threads(places + 1)
+            // One more than may block: timers, those who give up and those who only read and write are looked after.
+            .worker_threads(2 * places + 1)
             .thread_name(format!("hsm-{name}"))
             .on_thread_start(|| ON_LANE.set(true))
             .enable_time()
@@ -64,14 +81,13 @@ impl Lane {
         Ok(Self {
             runtime: Some(runtime),
             admission: Arc::new(Semaphore::new(places + waiting)),
-            places: Arc::new(Semaphore::new(places)),
+            places: Places::new(places),
         })
     }
 
     /// A lane on which nothing is done.
     pub fn closed() -> Self {
-        let nothing = || Arc::new(Semaphore::new(0));
-        Self { runtime: None, admission: nothing(), places: nothing() }
+        Self { runtime: None, admission: Arc::new(Semaphore::new(0)), places: Places::new(0) }
     }
 
     /// Lets a handshake in, if there is room for one more.
@@ -95,7 +111,7 @@ impl Admitted<'_> {
     {
         let Self { lane, permit } = self;
         let Some(runtime) = &lane.runtime else { return Err(Ended) };
-        let work = work(Place { places: Arc::clone(&lane.places), state: Waits::Outside });
+        let work = work(Place { places: lane.places.clone(), state: Waits::Outside });
         let mut work = AbortOnDrop(runtime.spawn(async move {
             let _permit = permit;
             work.await
@@ -113,6 +129,13 @@ impl Drop for Lane {
     }
 }
 
+impl Places {
+    fn new(count: usize) -> Self {
+        let permits = || Arc::new(Semaphore::new(count));
+        Self { first: permits(), again: permits() }
+    }
+}
+
 /// Whether this thread may wait for a token.
 pub fn is_here() -> bool {
     ON_LANE.get()
@@ -121,7 +144,7 @@ pub fn is_here() -> bool {
 /// One handshake's right to block.
 #[derive(Debug)]
 pub struct Place {
-    places: Arc<Semaphore>,
+    places: Places,
     state: Waits,
 }
 
@@ -145,19 +168,25 @@ impl Place {
     /// The other came first.
     pub async fn comes_before(&mut self, other: impl Future<Output = ()>) -> Result<(), GaveUp> {
         let mut other = pin!(other);
-        poll_fn(|cx| match self.poll(cx) {
+        poll_fn(|cx| match self.poll_first(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => other.as_mut().poll(cx).map(|()| Err(GaveUp)),
         })
         .await
     }
 
-    /// Works only while it holds a place, and gives it back whenever the work waits for the network: a
+    /// Works; signs only while it holds a place, and gives it back whenever the work waits for the network: a
     /// client that is slow with its answer keeps nobody else from signing.
-    pub async fn holding<F: Future>(mut self, work: F) -> F::Output {
+    pub async fn holding<F: Future>(mut self, signs: Signs, work: F) -> F::Output {
         let mut work = pin!(work);
+        let mut has_begun = false;
         poll_fn(|cx| {
-            ready!(self.poll(cx));
+            match (has_begun, signs) {
+                (false, _) => ready!(self.poll_first(cx)),
+                (true, Signs::Later) => ready!(self.poll_again(cx)),
+                (true, Signs::Now) => {}
+            }
+            has_begun = true;
             let done = work.as_mut().poll(cx);
             self.state = Waits::Outside;
             done
@@ -165,17 +194,26 @@ impl Place {
         .await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.state.poll(cx, &self.places.first)
+    }
+
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.state.poll(cx, &self.places.again)
+    }
+}
+
+impl Waits {
+    fn poll(&mut self, cx: &mut Context<'_>, places: &Arc<Semaphore>) -> Poll<()> {
         loop {
-            match &mut self.state {
-                Waits::Inside { .. } => return Poll::Ready(()),
-                Waits::Outside => {
-                    let place = Arc::clone(&self.places).acquire_owned();
-                    self.state = Waits::Waiting(Box::pin(place));
+            match self {
+                Self::Inside { .. } => return Poll::Ready(()),
+                Self::Outside => {
+                    *self = Self::Waiting(Box::pin(Arc::clone(places).acquire_owned()));
                 }
-                Waits::Waiting(place) => {
+                Self::Waiting(place) => {
                     let place = ready!(place.as_mut().poll(cx)).expect("places are never closed");
-                    self.state = Waits::Inside { _place: place };
+                    *self = Self::Inside { _place: place };
                 }
             }
         }
@@ -218,7 +256,8 @@ mod tests {
     async fn what_is_done_on_the_lane_may_block() {
         let lane = Lane::start("test", 1, 8).unwrap();
         assert!(!is_here());
-        let there = lane.admit().unwrap().run(|place| place.holding(async { is_here() })).await;
+        let there =
+            lane.admit().unwrap().run(|place| place.holding(Signs::Now, async { is_here() })).await;
         assert_eq!(there, Ok(true));
     }
 
@@ -244,7 +283,7 @@ mod tests {
         let blocks = Arc::clone(&barrier);
         let (began, begun) = oneshot::channel();
         let mut blocking = Box::pin(lane.admit().unwrap().run(|place| {
-            place.holding(async move {
+            place.holding(Signs::Now, async move {
                 began.send(()).unwrap();
                 blocks.wait();
             })
@@ -259,7 +298,7 @@ mod tests {
             .unwrap()
             .run(|mut place| async move {
                 match place.comes_before(ready(())).await {
-                    Ok(()) => place.holding(async { "worked" }).await,
+                    Ok(()) => place.holding(Signs::Now, async { "worked" }).await,
                     Err(GaveUp) => "left",
                 }
             })
@@ -273,15 +312,47 @@ mod tests {
     async fn whoever_waits_for_the_network_holds_no_place() {
         let lane = Lane::start("test", 1, 8).unwrap();
         let (answer, slow) = oneshot::channel::<()>();
-        let mut stalled = Box::pin(lane.admit().unwrap().run(|place| place.holding(slow)));
+        let mut stalled =
+            Box::pin(lane.admit().unwrap().run(|place| place.holding(Signs::Later, slow)));
         tokio::select! {
             biased;
             _ = &mut stalled => unreachable!("nobody has answered"),
-            done = lane.admit().unwrap().run(|place| place.holding(ready(7))) => {
+            done = lane.admit().unwrap().run(|place| place.holding(Signs::Now, ready(7))) => {
                 assert_eq!(done, Ok(7));
             }
         }
         answer.send(()).unwrap();
         assert_eq!(stalled.await, Ok(Ok(())));
+    }
+
+    /// One place, taken; what has begun before goes on all the same.
+    #[tokio::test]
+    async fn whoever_has_begun_does_not_queue_behind_those_who_have_not() {
+        for signs in [Signs::Now, Signs::Later] {
+            let lane = Lane::start("test", 1, 8).unwrap();
+            let (answer, slow) = oneshot::channel::<()>();
+            let mut begun = Box::pin(lane.admit().unwrap().run(|place| place.holding(signs, slow)));
+            let (entered, inside) = oneshot::channel();
+            let barrier = Arc::new(Barrier::new(2));
+            let blocks = Arc::clone(&barrier);
+            let blocking = lane.admit().unwrap().run(|place| {
+                place.holding(Signs::Now, async move {
+                    entered.send(()).unwrap();
+                    blocks.wait();
+                })
+            });
+            let mut blocking = Box::pin(blocking);
+            // In this order: the first has begun and waits when the second takes the place.
+            tokio::select! {
+                biased;
+                _ = &mut begun => unreachable!("nobody has answered"),
+                _ = &mut blocking => unreachable!("it waits for the barrier"),
+                inside = inside => inside.unwrap(),
+            }
+            answer.send(()).unwrap();
+            assert_eq!(begun.await, Ok(Ok(())));
+            barrier.wait();
+            assert_eq!(blocking.await, Ok(()));
+        }
     }
 }

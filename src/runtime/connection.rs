@@ -14,6 +14,7 @@
 //! | too many handshakes | at once | close | `handshake_limit`, `handshake_rate` |
 //! | waiting for its turn, and all flights | `timeouts.handshake` | close | `timeout` |
 //! | the key is in a token: too many wait | at once | alert | `signing_queue_full` |
+//! | waiting to begin to sign | `hsm.sign_timeout` | alert | `signing_timeout` |
 //! | the token makes no signature | `hsm.sign_timeout` | alert (TLS 1.2), close | `signing_timeout`, `signing_failed` |
 //! | last words of a refusal | 1 s to take them, 1 s to leave | alert | that of the refusal |
 //! | stream, both ends silent | `tunnel_idle` | close | `tunnel_idle` |
@@ -34,6 +35,7 @@ use tokio_rustls::server::TlsStream;
 use crate::config::virtual_service::Mode;
 use crate::hsm::SignError;
 use crate::hsm::lane::Ended;
+use crate::hsm::lane::Signs;
 use crate::http;
 use crate::http::redirect::PlainConnection;
 use crate::names::ClientAddr;
@@ -212,19 +214,30 @@ async fn shake_hands(
     };
     let _counted = group.handshake();
     let Ok(admitted) = group.lane().admit() else {
-        let error = group.refused_for_queue();
-        let _ = alert::deliver(&mut stream, &Alert::InternalError.record()).await;
-        return Err(HandshakeError::Signing(error));
+        return refuse_signing(&mut stream, group.refused_for_queue()).await;
     };
-    let (service, hello) = (Arc::clone(service), hello.clone());
+    let (service, hello, of) = (Arc::clone(service), hello.clone(), Arc::clone(&group));
+    let signs = match &chosen {
+        Ok(chosen) if chosen.negotiation.needs_hello_retry => Signs::Later,
+        Ok(_) | Err(_) => Signs::Now,
+    };
     let shaken = admitted.run(async move |mut place| {
-        if place.comes_before(end_of(&stream)).await.is_err() {
-            return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into()));
+        let first = place.comes_before(end_of(&stream));
+        match time::timeout(of.config().sign_timeout, first).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(HandshakeError::Io(io::ErrorKind::UnexpectedEof.into())),
+            Err(_) => return refuse_signing(&mut stream, of.refused_for_time()).await,
         }
-        place.holding(Box::pin(service.tls.accept(stream, &hello, chosen))).await
+        place.holding(signs, Box::pin(service.tls.accept(stream, &hello, chosen))).await
     });
     let closed = || HandshakeError::Signing(SignError::Closed { hsm: group.name().to_string() });
     shaken.await.unwrap_or_else(|Ended| Err(closed()))
+}
+
+/// Nothing has been sent: the client hears whose fault it is.
+async fn refuse_signing(stream: &mut TcpStream, error: SignError) -> Shaken {
+    let _ = alert::deliver(stream, &Alert::InternalError.record()).await;
+    Err(HandshakeError::Signing(error))
 }
 
 /// The handshake, when others of this worker have had their turns too.

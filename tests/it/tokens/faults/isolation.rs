@@ -36,6 +36,33 @@ async fn a_slow_token_delays_neither_other_handshakes_nor_established_connection
     drop(slow.end().await);
 }
 
+/// HSM-4: a crowd is served one after the other; a signature that was made is not left waiting behind those who
+/// have none yet.
+#[tokio::test]
+async fn whoever_has_its_signature_does_not_queue_behind_the_crowd() {
+    let Some(vault) = Vault::start(ONE_SESSION).await else { return };
+    vault.fault.latency(Duration::from_millis(20));
+    let before = vault.fault.signatures();
+    let load = vault.load(48, "vault.test");
+    load.sees(200, 20).await;
+    let signatures = vault.fault.signatures() - before;
+    assert!(signatures <= 20 + 16, "{signatures} signatures for 20 handshakes that are finished");
+    vault.fault.latency(Duration::ZERO);
+    drop(load.end().await);
+}
+
+/// HSM-4: a crowd that is too large is told so in time, and the others are served meanwhile.
+#[tokio::test]
+async fn a_crowd_that_cannot_be_served_does_not_keep_all_from_it() {
+    let Some(vault) = Vault::start(SHORT_TIME).await else { return };
+    vault.fault.latency(Duration::from_millis(50));
+    let load = vault.load(64, "vault.test");
+    vault.fails("signing_timeout", 40.0).await;
+    load.sees(200, 20).await;
+    vault.fault.latency(Duration::ZERO);
+    drop(load.end().await);
+}
+
 /// HSM-4: too many are refused at once, with their reason.
 #[tokio::test]
 async fn a_full_queue_is_told_at_once() {
@@ -81,5 +108,7 @@ async fn clients_that_leave_while_they_wait_cost_no_signature() {
 }
 
 const ONE_SESSION: Group = Group { members: "", keys: "sessions = 1\nsign_timeout = \"9s\"" };
+
+const SHORT_TIME: Group = Group { members: "", keys: "sessions = 1\nsign_timeout = \"500ms\"" };
 
 const ONE_PLACE: Group = Group { members: "", keys: "sessions = 1\nqueue = 1" };
