@@ -92,7 +92,7 @@ async fn sessions(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> 
         let load = handshakes(&in_token, CROWD);
         time::sleep(GATHERING).await;
         let waiting = async {
-            time::sleep(bench.sizes.window * ROUNDS_OF_A_CROWD).await;
+            time::sleep(bench.sizes.window).await;
             Ok(())
         };
         let (window, ()) = Window::during(&running, load, waiting).await?;
@@ -183,7 +183,5 @@ const FEW_SESSIONS: u32 = 8;
 const CROWD: usize = 64;
 /// As many as the scenarios of handshakes with keys on file have.
 const CONNECTIONS: usize = 16;
-/// With one session, a crowd takes more than a second until each of it had its turn.
-const ROUNDS_OF_A_CROWD: u32 = 4;
 /// Until every client of a crowd waits for its signature.
 const GATHERING: Duration = Duration::from_secs(3);
