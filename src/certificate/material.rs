@@ -87,6 +87,11 @@ impl Material {
         }
     }
 
+    /// Why its key in a token has not proven itself; `None`: it has, or it is on file.
+    pub fn unproven(&self) -> Option<&KeyError> {
+        self.token.as_ref()?.unproven.as_ref()
+    }
+
     fn load_with_token(
         config: &Certificate,
         group: &Arc<Group>,

@@ -83,7 +83,8 @@ pub const KEYS: &[Key] = &[
     Key::default(
         "sign_timeout",
         "\"2s\"",
-        "How long a handshake waits for its signature. From 50ms to 10s, and shorter than `timeouts.handshake`.",
+        "How long a handshake waits until it can begin to sign, and then for its signature. From 50ms to 10s, and \
+         shorter than `timeouts.handshake`.",
     ),
     Key::default(
         "probe_interval",

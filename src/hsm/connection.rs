@@ -16,6 +16,7 @@ use cryptoki::object::ObjectClass;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use cryptoki::session::SessionState;
+use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 use cryptoki::slot::TokenInfo;
 use cryptoki::types::RawAuthPin;
@@ -279,7 +280,7 @@ fn log_in(
     }
     // Not copied, and wiped when it is dropped.
     let pin = RawAuthPin::new(Box::new(mem::take(&mut *pin)));
-    let Err(error) = session.login_with_raw(cryptoki::session::UserType::User, &pin) else {
+    let Err(error) = session.login_with_raw(UserType::User, &pin) else {
         return Ok(());
     };
     match Trouble::of_login(&error) {

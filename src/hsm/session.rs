@@ -24,6 +24,7 @@ use crate::hsm::request::SignError;
 use crate::hsm::request::Task;
 use crate::hsm::trouble::Class;
 use crate::hsm::trouble::Trouble;
+use crate::names::HsmName;
 
 /// Runs until the group is closed.
 pub fn run(dispatcher: &Dispatcher, at: At) {
@@ -292,7 +293,7 @@ impl Session<'_> {
         SignError::Failed { hsm: self.dispatcher.name(), trouble: trouble.clone() }
     }
 
-    fn names(&self) -> (&crate::names::HsmName, &str) {
+    fn names(&self) -> (&HsmName, &str) {
         let config = &self.dispatcher.config;
         (&config.name, &config.members[self.at.member].name)
     }

@@ -58,10 +58,9 @@ impl Preparation<'_> {
     fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
         let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
         for (name, material) in materials {
-            let unproven = |material: &Material| material.token.as_ref()?.unproven.clone();
             let (error, is_loaded) = match material {
-                Ok(material) => match unproven(material) {
-                    Some(error) => (MaterialError::Token(error), true),
+                Ok(material) => match material.unproven() {
+                    Some(error) => (MaterialError::Token(error.clone()), true),
                     None => continue,
                 },
                 Err(error) => (error.clone(), some_loaded),

@@ -162,8 +162,8 @@ impl Refresh {
 
 /// What is new has to show that it can be used; at a start, it may do so later.
 fn proven(material: Material) -> Result<Material, MaterialError> {
-    match material.token.as_ref().and_then(|token| token.unproven.clone()) {
-        Some(unproven) => Err(MaterialError::Token(unproven)),
+    match material.unproven() {
+        Some(unproven) => Err(MaterialError::Token(unproven.clone())),
         None => Ok(material),
     }
 }

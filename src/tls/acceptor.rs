@@ -123,12 +123,13 @@ impl Acceptor {
     /// What would happen with a client that offers this, at this moment (Unix seconds). Sends nothing.
     pub fn choose(&self, offer: &ClientHello, now: i64) -> Result<Chosen, Refusal> {
         let mut candidates = Vec::with_capacity(self.slots.len());
-        let mut in_tokens = None;
+        // Takes no room where there are none.
+        let mut in_tokens = Vec::new();
         for (slot, Slot { certificate, .. }) in self.slots.iter().enumerate() {
             let Some(material) = certificate.material() else { continue };
             candidates.push(candidate(slot, &material));
-            if material.token.is_some() {
-                in_tokens.get_or_insert_with(Vec::new).push((slot, material));
+            if let Some(token) = &material.token {
+                in_tokens.push((slot, Arc::clone(token.key.group())));
             }
         }
         let facts = self.facts.as_deref().unwrap_or(self.profile.facts());
@@ -140,11 +141,9 @@ impl Acceptor {
             }
             chosen => chosen?,
         };
-        let group = in_tokens.and_then(|in_tokens| {
-            let (_, chosen) =
-                in_tokens.into_iter().find(|(slot, _)| *slot == negotiation.certificate)?;
-            Some(Arc::clone(chosen.token.as_ref()?.key.group()))
-        });
+        let mut in_tokens = in_tokens.into_iter();
+        let group = in_tokens.find(|(slot, _)| *slot == negotiation.certificate);
+        let group = group.map(|(_, group)| group);
         Ok(Chosen { negotiation, group })
     }
 

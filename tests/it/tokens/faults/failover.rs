@@ -72,7 +72,9 @@ async fn a_key_that_one_member_loses_is_used_in_the_other() {
     // At once, or after a signature that failed first has taken it down.
     let is_it = |message: &serde_json::Value| {
         let text = message["message"].as_str().unwrap_or_default();
-        text.starts_with("token ") && text.ends_with(": it has no such private key")
+        let is_told = text == "token is down: it has no such private key"
+            || text == "token cannot be used: it has no such private key";
+        is_told && message["member"] == "a" && message["reason"] == "key_missing"
     };
     vault.proxy.says("the key is missing", is_it).await;
     load.sees(200, 50).await;
