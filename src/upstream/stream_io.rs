@@ -78,6 +78,10 @@ impl AsyncWrite for StreamIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A head without a body is one piece, and writing one is cheaper than writing some.
+        if let [one] = bufs {
+            return self.poll_write(cx, one);
+        }
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, bufs),

@@ -156,8 +156,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of this size is handed over: some 45 lines, so that a hand-over costs little per line.
-const HAND_OVER: usize = 32 * 1024;
+/// A buffer of this size is handed over: some 180 lines, because a hand-over wakes a thread, and that
+/// costs as much as a request.
+const HAND_OVER: usize = 128 * 1024;
 
 /// So that the usual last line does not make the buffer grow.
 const ROOM_FOR_ONE: usize = 2 * 1024;
@@ -166,4 +167,4 @@ const ROOM_FOR_ONE: usize = 2 * 1024;
 const SPARE: usize = 8;
 
 /// Batches in the queue: 8 MiB of lines are kept for a writer that stalls, the rest is dropped.
-const QUEUE: usize = 256;
+const QUEUE: usize = 64;

@@ -144,7 +144,7 @@ impl Writer {
 }
 
 /// Batches that are written together at most: 1 MiB.
-const GROUP: usize = 32;
+const GROUP: usize = 8;
 
 /// Files that are open at a time.
 const OPEN_FILES: usize = 256;
