@@ -57,7 +57,7 @@
 //! goes to [`relay`] with the bytes of the hello; the services of a worker take turns with their
 //! handshakes ([`runtime::turnstile`]), so that a crowd at one waits for itself; [`tls::choose`] decides version, suite, group and certificate as a
 //! pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has rustls carry that
-//! out; [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 with clients is our
+//! out, without buffers of its own ([`tls::stream`]); [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 with clients is our
 //! own ([`http::http1`]), HTTP/2 with clients is h2 itself, whose bytes are watched as they pass
 //! ([`http::http2`]), and hyper speaks to endpoints and serves the admin. A connection that fails before it has a service is the
 //! parent's to count and to log.

@@ -30,7 +30,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time;
 use tokio::time::Instant;
-use tokio_rustls::server::TlsStream;
 
 use crate::config::virtual_service::Mode;
 use crate::hsm::SignError;
@@ -67,6 +66,7 @@ use crate::tls::failure::HandshakeError;
 use crate::tls::read_hello::Hello;
 use crate::tls::read_hello::read_hello_after;
 use crate::tls::refusal::Refusal;
+use crate::tls::stream::TlsStream;
 
 /// Serves one accepted connection of a TLS listener until it closes.
 pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {

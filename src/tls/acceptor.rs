@@ -5,14 +5,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use rustls::ServerConfig;
-use rustls::ServerConnection;
-use rustls::server::Accepted;
-use rustls::server::AcceptedAlert;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
-use tokio_rustls::StartHandshake;
-use tokio_rustls::server::TlsStream;
 
 use crate::certificate::Certificate;
 use crate::certificate::Material;
@@ -38,6 +33,7 @@ use crate::tls::read_hello::Hello;
 use crate::tls::reason::Reason;
 use crate::tls::refusal::Refusal;
 use crate::tls::resolver;
+use crate::tls::stream::TlsStream;
 use crate::tls::tickets::Ticketer;
 
 /// What a virtual service needs for handshakes. Costs some 150 bytes until its first one.
@@ -168,18 +164,8 @@ impl Acceptor {
                 return Err(HandshakeError::Refused(refusal));
             }
         };
-        let (accepted, rest) = match parse(&hello.bytes) {
-            Ok(parsed) => parsed,
-            Err((error, record)) => {
-                let _ = alert::deliver(&mut io, &record).await;
-                return Err(HandshakeError::Library(error));
-            }
-        };
         let slot = &self.slots[negotiation.certificate];
-        let handshake = StartHandshake::from_parts(accepted, io)
-            .into_stream_with(Arc::clone(self.config(slot)), |connection| feed(connection, rest))
-            .into_fallible();
-        match handshake.await {
+        match TlsStream::accept(io, Arc::clone(self.config(slot)), &hello.bytes).await {
             Ok(stream) => {
                 let finished = Finished {
                     server_name: hello.offer.server_name.clone(),
@@ -188,8 +174,8 @@ impl Acceptor {
                     handshake: started.elapsed(),
                     keeps_client_certificate: self.keeps_client_certificates,
                 };
-                let facts = Box::new(finished.facts(stream.get_ref().1));
-                // Boxed: more than a kibibyte, which every future that it goes through would have room for twice.
+                let facts = Box::new(finished.facts(stream.agreed()));
+                // Boxed: every future that it goes through would have room for it twice.
                 Ok((Box::new(stream), facts))
             }
             Err((error, mut io)) => {
@@ -286,36 +272,3 @@ fn signs(material: &Material) -> Signs {
 
 /// What a profile offers that does not say.
 const DEFAULT_ALPN: &[Alpn] = &[Alpn::Http2, Alpn::Http1];
-
-/// What the library has parsed and what it has not taken, or its error with the alert record for the client.
-type Parsed<'a> = Result<(Accepted, &'a [u8]), (rustls::Error, Vec<u8>)>;
-
-/// Lets the library parse the ClientHello once more.
-fn parse(mut bytes: &[u8]) -> Parsed<'_> {
-    let mut acceptor = rustls::server::Acceptor::default();
-    loop {
-        // Takes at most 4 KiB at once; nothing, when it has room no more.
-        let taken = acceptor.read_tls(&mut bytes).unwrap_or(0);
-        match acceptor.accept() {
-            Ok(Some(accepted)) => return Ok((accepted, bytes)),
-            Ok(None) if taken > 0 => {}
-            Ok(None) => return Err((rustls::Error::PeerSentOversizedRecord, Vec::new())),
-            Err((error, alert)) => return Err((error, record(alert))),
-        }
-    }
-}
-
-fn record(mut alert: AcceptedAlert) -> Vec<u8> {
-    let mut record = Vec::new();
-    alert.write_all(&mut record).expect("writing to a Vec does not fail");
-    record
-}
-
-/// What came together with the ClientHello. An error comes back from the handshake, where it is handled.
-fn feed(connection: &mut ServerConnection, mut rest: &[u8]) {
-    while !rest.is_empty() {
-        if connection.read_tls(&mut rest).is_err() || connection.process_new_packets().is_err() {
-            return;
-        }
-    }
-}

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::CommonState;
 use rustls::HandshakeKind;
-use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 
@@ -107,7 +107,7 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    pub(super) fn facts(self, connection: &ServerConnection) -> TlsFacts {
+    pub(super) fn facts(self, connection: &CommonState) -> TlsFacts {
         let Self { server_name, negotiation, certificate, handshake, keeps_client_certificate } =
             self;
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);

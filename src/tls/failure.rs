@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::hsm::SignError;
 use crate::tls::reason::Reason;
 use crate::tls::refusal::Refusal;
+use crate::tls::stream::Failure;
 
 /// Why a handshake did not finish. Where the client can still hear it, it has been told.
 #[derive(Debug, Error)]
@@ -48,16 +49,18 @@ impl HandshakeError {
     }
 }
 
-impl From<io::Error> for HandshakeError {
-    /// tokio-rustls wraps the errors of the library, and the library those of a signer.
-    fn from(error: io::Error) -> Self {
-        match error.downcast::<rustls::Error>() {
-            Ok(rustls::Error::Other(other)) => match other.0.downcast_ref::<SignError>() {
-                Some(error) => Self::Signing(error.clone()),
-                None => Self::Library(rustls::Error::Other(other)),
-            },
-            Ok(error) => Self::Library(error),
-            Err(error) => Self::Io(error),
+impl From<Failure> for HandshakeError {
+    /// The library wraps the errors of a signer.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Io(error) => Self::Io(error),
+            Failure::Tls(rustls::Error::Other(other)) => {
+                match other.0.downcast_ref::<SignError>() {
+                    Some(error) => Self::Signing(error.clone()),
+                    None => Self::Library(rustls::Error::Other(other)),
+                }
+            }
+            Failure::Tls(error) => Self::Library(error),
         }
     }
 }

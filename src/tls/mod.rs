@@ -2,7 +2,8 @@
 //!
 //! The order of a handshake: `read_hello` reads and parses the ClientHello; `choose` decides, as a pure function
 //! and before anything is sent, what will be spoken and with which certificate, or what is missing; `acceptor` lets
-//! rustls do exactly that. A refusal is ours: it has a reason, a sentence and the alert that the standard asks for.
+//! rustls do exactly that; `stream` is the connection after it, whose bytes pass through buffers of the worker. A
+//! refusal is ours: it has a reason, a sentence and the alert that the standard asks for.
 //! Must not know virtual services: who asks brings the profile, the certificates and the ticket keys.
 
 pub mod acceptor;
@@ -21,6 +22,8 @@ pub mod read_hello;
 pub mod reason;
 pub mod refusal;
 pub mod resolver;
+mod session;
+pub mod stream;
 pub mod ticket_secret;
 pub mod tickets;
 
@@ -32,5 +35,7 @@ mod client_tests;
 mod handshake_tests;
 #[cfg(test)]
 mod resumption_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod testing;

@@ -154,7 +154,6 @@ where
                 Poll::Pending => break,
             }
         }
-        self.wire.flush(cx);
         if has_begun && self.phase == Phase::Head(None) {
             self.phase = Phase::Head(Some(self.bounds.activity.now()));
         }

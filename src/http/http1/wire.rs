@@ -100,12 +100,6 @@ impl<IO: AsyncRead + Unpin> Wire<'_, IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
-    /// Lets out what the stream has to say by itself, as TLS does that refuses another handshake. Whether
-    /// it leaves is seen with the next read or write.
-    pub fn flush(&mut self, cx: &mut Context<'_>) {
-        let _ = Pin::new(&mut self.io).poll_flush(cx);
-    }
-
     /// Writes all that was added; ready when it has left.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_written() && !self.is_unflushed {
