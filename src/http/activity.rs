@@ -115,10 +115,9 @@ impl Activity {
         self.interims.get()
     }
 
-    /// Something was handed to the stream.
-    pub fn wrote<T>(&self, written: &Poll<T>) {
+    /// There is something for the client that has not left.
+    pub fn holds(&self) {
         self.unflushed.store(true, Ordering::Relaxed);
-        self.blocked(written.is_pending());
     }
 
     /// All of it left, or did not yet.

@@ -26,6 +26,7 @@ use crate::http::client_side::ClientSide;
 use crate::http::clock::Clock;
 use crate::http::clock::micros;
 use crate::http::http2::fault::Fault;
+use crate::http::http2::wire::Shared;
 use crate::http::http2::wire::Signs;
 use crate::http::http2::wire::Wire;
 use crate::http::stream;
@@ -47,8 +48,9 @@ where
     let pace = Arc::new(Pace::new(timeouts.request_body, limits.request_body_rate as u64));
     let wire = Wire::new(io, limits.http2_glitches, activity, Arc::clone(&pace));
     let signs = Arc::clone(wire.signs());
+    let wire = Shared::new(wire);
     // Boxed: it is large, and the caller's future also holds what comes before it.
-    let mut connection = Box::new(Connection::new(wire, client.settings()));
+    let mut connection = Box::new(Connection::new(wire.clone(), client.settings()));
     let mut life =
         Life { client, signs: &signs, pace, clock: Clock::default(), leaving: Leaving::No };
     let retirement = &client.service().retirement;
@@ -60,7 +62,7 @@ where
             let _ = std::pin::pin!(tokio::task::unconstrained(retired.as_mut())).poll(cx);
             bell_is_heard = true;
         }
-        life.poll(cx, &mut connection)
+        life.poll(cx, &mut connection, &wire)
     })
     .await
 }
@@ -100,7 +102,8 @@ impl Life<'_> {
     fn poll<IO>(
         &mut self,
         cx: &mut Context<'_>,
-        connection: &mut Connection<IO>,
+        connection: &mut Connection<Shared<IO>>,
+        wire: &Shared<IO>,
     ) -> Poll<Option<Fault>>
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -108,6 +111,10 @@ impl Life<'_> {
         loop {
             if let Poll::Ready(fault) = connection.poll_streams(cx, self.client, &self.pace) {
                 return Poll::Ready(self.signs.fault().or(fault));
+            }
+            if let Poll::Ready(Err(_)) = wire.wire().poll_drain(cx) {
+                // The client is gone.
+                return Poll::Ready(self.signs.fault());
             }
             let is_at_once = matches!(self.leaving, Leaving::AtOnce(_));
             if !is_at_once && self.signs.fault().is_some() {

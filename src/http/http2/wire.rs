@@ -2,12 +2,18 @@
 //!
 //! Costs a few instructions for each frame and nothing for payloads. What is found is put into [`Signs`],
 //! which the connection's loop looks at after h2 has had its turn.
+//!
+//! h2 flushes after each frame that carries a body. What it writes in one turn is held here, and the loop
+//! lets it out at the end of the turn: the responses to several streams are one TLS record and one call
+//! of the system.
 
+use std::cell::Cell;
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -82,6 +88,10 @@ pub struct Wire<IO> {
     activity: Arc<Activity>,
     pace: Arc<Pace>,
     signs: Arc<Signs>,
+    /// What was written and has not been given to `io`.
+    held: Vec<u8>,
+    /// The client needed long for what it was given last.
+    is_slow: bool,
     /// It is our end of the stream that is closed.
     is_shut: bool,
     /// Bytes that were thrown away since.
@@ -99,6 +109,8 @@ impl<IO> Wire<IO> {
             activity,
             pace,
             signs: Arc::default(),
+            held: Vec::new(),
+            is_slow: false,
             is_shut: false,
             drained: 0,
         }
@@ -147,7 +159,7 @@ impl<IO> Wire<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Wire<IO> {
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sink = [std::mem::MaybeUninit::uninit(); 4096];
         while self.drained < MOST_DRAINED {
             let mut sink = ReadBuf::uninit(&mut sink);
@@ -179,17 +191,50 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
     }
 }
 
+impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
+    /// Lets out what is held; ready when it has left.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let blocked_since = self.activity.blocked_since();
+        let drained = self.poll_drain_all(cx);
+        if drained.is_ready()
+            && let Some(since) = blocked_since
+        {
+            self.is_slow = self.activity.now().saturating_sub(since) > SLOW;
+        }
+        self.activity.flushed(&drained);
+        drained
+    }
+
+    fn poll_drain_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            // TLS takes all that it is given and does not tell how much of it has left: of little at a
+            // time, it shows that a slow client takes something.
+            let most = if self.is_slow { LITTLE } else { usize::MAX };
+            let some = &self.held[..self.held.len().min(most)];
+            match ready!(Pin::new(&mut self.io).poll_write(cx, some))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                all if all == self.held.len() => self.held.clear(),
+                some => drop(self.held.drain(..some)),
+            }
+            self.activity.blocked(false);
+            if self.is_slow {
+                ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            }
+        }
+        if self.held.capacity() > 0 {
+            SPARE.set(std::mem::take(&mut self.held));
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.activity.wrote(&written);
-        let written = ready!(written)?;
-        self.sent(&bytes[..written]);
-        Poll::Ready(Ok(written))
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -197,40 +242,114 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.activity.wrote(&written);
-        let written = ready!(written)?;
-        let mut left = written;
-        for slice in slices {
-            let length = left.min(slice.len());
-            self.sent(&slice[..length]);
-            left -= length;
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.held.len() + wanted > FULL && !self.held.is_empty() {
+            ready!(self.poll_drain(cx))?;
         }
+        if self.held.capacity() == 0 {
+            self.held = SPARE.take();
+        }
+        let mut written = 0;
+        for slice in slices {
+            let some = &slice[..slice.len().min(FULL - self.held.len())];
+            self.held.extend_from_slice(some);
+            self.sent(some);
+            written += some.len();
+        }
+        self.activity.holds();
         Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.activity.flushed(&flushed);
-        flushed
+    /// Nothing: see [`Wire::poll_drain`].
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut {
+            ready!(self.poll_drain(cx))?;
             let shut = Pin::new(&mut self.io).poll_shutdown(cx);
             self.activity.blocked(shut.is_pending());
             ready!(shut)?;
             self.is_shut = true;
         }
         match self.signs.is_parting.load(Ordering::Relaxed) {
-            true => self.poll_drain(cx),
+            true => self.poll_discard(cx),
             false => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// A wire in two hands: h2 reads and writes, the connection's loop lets out what is held. Both belong to
+/// one task, and so it is never waited for.
+#[derive(Debug)]
+pub struct Shared<IO>(Arc<Mutex<Wire<IO>>>);
+
+impl<IO> Shared<IO> {
+    /// The first of the two hands.
+    pub fn new(wire: Wire<IO>) -> Self {
+        Self(Arc::new(Mutex::new(wire)))
+    }
+
+    /// The wire, for one call.
+    pub fn wire(&self) -> MutexGuard<'_, Wire<IO>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<IO> Clone for Shared<IO> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Shared<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_read(cx, buffer)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Shared<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.wire()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.wire()).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_shutdown(cx)
+    }
+}
+
+thread_local! {
+    /// What connections of this worker hold their writes in, turn by turn.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What a GOAWAY of ours complains about.
@@ -247,3 +366,12 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// How much of what a client sends after the end is read.
 const MOST_DRAINED: usize = 1 << 20;
+
+/// What is held at most: four TLS records.
+const FULL: usize = 64 << 10;
+
+/// What a slow client is given at a time.
+const LITTLE: usize = 16 << 10;
+
+/// Whoever makes others wait so long, in microseconds, is slow.
+const SLOW: u64 = 1_000_000;
