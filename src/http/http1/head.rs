@@ -3,6 +3,8 @@
 //!
 //! What a proper head asks for is not judged here but by the gate that all protocols have in common.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -83,8 +85,6 @@ pub struct Parser {
     has_skipped: bool,
     fields: usize,
     request: Option<Request<()>>,
-    /// Room for fields that was used before.
-    spare: HeaderMap,
 }
 
 /// Takes a request head off a buffer; `None` if it is not complete, which leaves the buffer as it is.
@@ -103,6 +103,14 @@ pub fn parse(buffer: &mut BytesMut, limits: &Limits) -> Result<Option<RequestHea
     Ok(head)
 }
 
+/// Leaves the room of fields that are not needed any more to the next request that this worker reads.
+pub fn reuse(mut fields: HeaderMap) {
+    if fields.capacity() <= SPARED {
+        fields.clear();
+        SPARE.set(fields);
+    }
+}
+
 impl Parser {
     /// Takes what there is of a head off the buffer; `None` until all of it has come.
     ///
@@ -118,7 +126,7 @@ impl Parser {
             let Some(line) = self.next_line(buffer, limits)? else { return Ok(None) };
             match &mut self.request {
                 None if line.is_empty() && !self.has_skipped => self.has_skipped = true,
-                None => self.request = Some(request_line(&line, std::mem::take(&mut self.spare))?),
+                None => self.request = Some(request_line(&line, SPARE.take())?),
                 Some(_) if line.is_empty() => return self.finish().map(Some),
                 Some(request) => {
                     self.fields += 1;
@@ -130,12 +138,6 @@ impl Parser {
                 }
             }
         }
-    }
-
-    /// Room for the fields of the next request: a map that is not needed any more.
-    pub fn reuse(&mut self, mut fields: HeaderMap) {
-        fields.clear();
-        self.spare = fields;
     }
 
     fn next_line(
@@ -159,8 +161,7 @@ impl Parser {
 
     fn finish(&mut self) -> Result<RequestHead, BadHead> {
         let request = self.request.take().ok_or(BadHead::Malformed)?;
-        let spare = std::mem::take(&mut self.spare);
-        *self = Self { spare, ..Self::default() };
+        *self = Self::default();
         let fields = request.headers();
         let version = request.version();
         Ok(RequestHead {
@@ -172,6 +173,13 @@ impl Parser {
         })
     }
 }
+
+thread_local! {
+    static SPARE: Cell<HeaderMap> = Cell::default();
+}
+
+/// Fields that a map has room for, if its room is to be used again.
+const SPARED: usize = 64;
 
 impl BadHead {
     /// One stable word: metric label and log field.

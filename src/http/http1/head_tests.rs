@@ -171,7 +171,7 @@ fn a_parser_reads_one_head_after_the_other() {
         let head = parser.parse(&mut buffer, &Limits::default()).expect("fine").expect("whole");
         assert_eq!(head.request.uri().path(), format!("/{number}"));
         assert_eq!(head.request.headers().len(), 1);
-        parser.reuse(head.request.into_parts().0.headers);
+        reuse(head.request.into_parts().0.headers);
     }
     assert!(parser.parse(&mut buffer, &Limits::default()).expect("fine").is_none());
 }
@@ -188,7 +188,7 @@ fn nothing_of_a_head_that_is_dropped_holds_the_buffer() {
         assert!((first..first + 4_096).contains(&(buffer.as_ptr() as usize)));
         buffer.extend_from_slice(b"GET /some/path HTTP/1.1\r\nHost: a.example\r\nX-Y: z\r\n\r\n");
         let head = parser.parse(&mut buffer, &Limits::default()).expect("fine").expect("whole");
-        parser.reuse(head.request.into_parts().0.headers);
+        reuse(head.request.into_parts().0.headers);
     }
 }
 

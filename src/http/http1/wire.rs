@@ -1,6 +1,7 @@
 //! The bytes of one connection: what was read and not looked at yet, and what is to be written. Must not
 //! know what they mean.
 
+use std::cell::Cell;
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -58,14 +59,18 @@ impl<'a, IO> Wire<'a, IO> {
 
     /// Where text is added; only while there is [room](Self::has_room).
     pub fn text(&mut self) -> &mut BytesMut {
+        if self.text.capacity() == 0 {
+            self.text = TEXT.take();
+        }
         &mut self.text
     }
 
     /// Adds bytes, followed by a few that do not change. A large piece is the last one before a write.
     pub fn add(&mut self, piece: Bytes, tail: &'static [u8]) {
         if piece.len() <= SMALL {
-            self.text.extend_from_slice(&piece);
-            self.text.extend_from_slice(tail);
+            let text = self.text();
+            text.extend_from_slice(&piece);
+            text.extend_from_slice(tail);
         } else {
             self.piece = piece;
             self.tail = tail;
@@ -91,11 +96,18 @@ impl<IO: AsyncRead + Unpin> Wire<'_, IO> {
     /// Reads more into `input`: how many bytes, 0 at the end of the stream. `room` is how many there
     /// should be space for.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            self.input = INPUT.take();
+        }
         if self.input.capacity() - self.input.len() < room / 4 {
             // Takes what is free in front where nothing refers to it any more, or anew.
             self.input.reserve(room);
         }
-        std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx)
+        let read = std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx);
+        if read.is_pending() && self.input.is_empty() && self.input.capacity() <= SPARED {
+            INPUT.set(std::mem::take(&mut self.input));
+        }
+        read
     }
 }
 
@@ -139,6 +151,9 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
         }
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.is_unflushed = false;
+        if self.text.capacity() <= SPARED {
+            TEXT.set(std::mem::take(&mut self.text));
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -164,6 +179,15 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
         self.tail = &self.tail[(count - of_piece).min(self.tail.len())..];
     }
 }
+
+thread_local! {
+    /// Where connections of this worker read to and write from, in turn: one that waits has no buffer.
+    static INPUT: Cell<BytesMut> = Cell::default();
+    static TEXT: Cell<BytesMut> = Cell::default();
+}
+
+/// Up to here a buffer is kept for whoever needs one next; the larger ones were for a body.
+const SPARED: usize = 8 << 10;
 
 /// Up to here, copying a piece is cheaper than writing from two places.
 const SMALL: usize = 4 << 10;
