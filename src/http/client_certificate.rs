@@ -35,13 +35,6 @@ impl CertificateFields {
     }
 }
 
-/// Removes what the client sent under our names.
-pub fn forget(fields: &mut HeaderMap) {
-    for name in [VERIFY, SUBJECT, FINGERPRINT, CERTIFICATE] {
-        fields.remove(name);
-    }
-}
-
 /// Says whether the client has shown a certificate that verified, and which.
 pub fn tell(fields: &mut HeaderMap, certificate: Option<&CertificateFields>) {
     let Some(certificate) = certificate else {
@@ -86,10 +79,10 @@ fn value(bytes: Vec<u8>) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
-const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
-const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
-const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-cert");
+pub(super) const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
+pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+pub(super) const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
+pub(super) const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-cert");
 
 /// RFC 4648, section 4.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

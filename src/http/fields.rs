@@ -27,14 +27,10 @@ pub fn prepare_request(
 ) {
     join_cookies(fields);
     let wants_trailers = fields.contains_key(header::TE) && accepts_trailers(fields);
-    remove_hop_by_hop(fields);
+    remove_hop_by_hop(fields, &NOT_FROM_CLIENTS);
     if wants_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    for name in [header::EXPECT, PROXY] {
-        fields.remove(name);
-    }
-    client_certificate::forget(fields);
     if service.client_certificate_headers {
         client_certificate::tell(fields, client.certificate());
     }
@@ -43,13 +39,12 @@ pub fn prepare_request(
 
 /// Prepares a response's fields for the client.
 pub fn prepare_response(fields: &mut HeaderMap) {
-    remove_hop_by_hop(fields);
+    remove_hop_by_hop(fields, &[]);
 }
 
 /// Prepares the fields of an interim response (1xx): it has no body whose length could be said.
 pub fn prepare_interim(fields: &mut HeaderMap) {
-    fields.remove(header::CONTENT_LENGTH);
-    remove_hop_by_hop(fields);
+    remove_hop_by_hop(fields, &[header::CONTENT_LENGTH]);
 }
 
 /// Whether the client waits for `100 Continue` before it sends a body (RFC 9110, section 10.1.1).
@@ -69,16 +64,16 @@ fn begins_alike(name: &str, ours: &str) -> bool {
     name.len() >= ours.len() && dashed.zip(ours.bytes()).all(|(theirs, ours)| theirs == ours)
 }
 
-/// RFC 9110, section 7.6.1.
-fn remove_hop_by_hop(fields: &mut HeaderMap) {
-    // Hardly ever there: nothing is allocated for none.
-    let more: Vec<_> = fields.get_all(header::CONNECTION).iter().skip(1).cloned().collect();
-    if let Some(first) = fields.remove(header::CONNECTION) {
-        [first].iter().chain(&more).for_each(|value| remove_named(fields, value));
+/// RFC 9110, section 7.6.1, and other fields that stay behind. One look at each field rather than a search
+/// for each name, because hardly any of them is ever there.
+fn remove_hop_by_hop(fields: &mut HeaderMap, others: &[HeaderName]) {
+    let is_left = |name: &&HeaderName| HOP_BY_HOP.contains(name) || others.contains(name);
+    let left: Vec<_> = fields.keys().filter(is_left).cloned().collect();
+    if left.contains(&header::CONNECTION) {
+        let named: Vec<_> = fields.get_all(header::CONNECTION).iter().cloned().collect();
+        named.iter().for_each(|value| remove_named(fields, value));
     }
-    for name in
-        [header::TE, header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION]
-    {
+    for name in left {
         fields.remove(name);
     }
 }
@@ -127,6 +122,26 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+static HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
+
+/// What a client says that is not passed on: it is answered here, or only we could know it.
+static NOT_FROM_CLIENTS: [HeaderName; 7] = [
+    header::EXPECT,
+    header::FORWARDED,
+    PROXY,
+    client_certificate::VERIFY,
+    client_certificate::SUBJECT,
+    client_certificate::FINGERPRINT,
+    client_certificate::CERTIFICATE,
+];
+
 /// What the names begin with that an endpoint takes from us alone, or that say where a message ends.
 const OURS: [&str; 6] = [
     "content-length",
@@ -173,7 +188,7 @@ mod tests {
         ]);
         let odd = HeaderValue::from_bytes(b"x-four, \xff").expect("a value");
         fields.append("connection", odd);
-        remove_hop_by_hop(&mut fields);
+        remove_hop_by_hop(&mut fields, &[]);
         assert!(fields.is_empty(), "{fields:?}");
     }
 
@@ -184,7 +199,7 @@ mod tests {
             ("host", "a"),
             ("content-length", "5"),
         ]);
-        remove_hop_by_hop(&mut fields);
+        remove_hop_by_hop(&mut fields, &[]);
         assert_eq!(names(&fields), ["content-length", "host"]);
     }
 

@@ -94,7 +94,6 @@ pub fn tell(
     said: Option<&Forwarding>,
     host: HeaderValue,
 ) {
-    fields.remove(header::FORWARDED);
     if service.forwarded != Forwarded::XForwarded {
         let value = forwarded(client, said, &host);
         fields.insert(header::FORWARDED, value);
