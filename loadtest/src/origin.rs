@@ -70,9 +70,9 @@ struct Answers {
 impl Answers {
     fn new() -> Self {
         Self {
-            small: answer("200 OK", SMALL),
-            medium: answer("200 OK", MEDIUM),
-            large: answer("200 OK", LARGE),
+            small: answer("200 OK", SMALL.size),
+            medium: answer("200 OK", MEDIUM.size),
+            large: answer("200 OK", LARGE.size),
             missing: answer("404 Not Found", 0),
             unknown_length: answer("411 Length Required", 0),
         }
@@ -81,9 +81,9 @@ impl Answers {
     fn find(&self, head: &Head) -> &[u8] {
         match head.path.as_str() {
             _ if head.chunked => &self.unknown_length,
-            "/1k" | "/upload" => &self.small,
-            "/16k" => &self.medium,
-            "/10m" => &self.large,
+            path if path == SMALL.path || path == UPLOAD => &self.small,
+            path if path == MEDIUM.path => &self.medium,
+            path if path == LARGE.path => &self.large,
             _ => &self.missing,
         }
     }
@@ -222,10 +222,22 @@ impl Head {
     }
 }
 
-/// Bytes of the bodies at `/1k` (and of the answer to an upload), `/16k` and `/10m`.
-pub const SMALL: usize = 1024;
-pub const MEDIUM: usize = 16 * 1024;
-pub const LARGE: usize = 10 * 1024 * 1024;
+/// A body of the origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Body {
+    pub path: &'static str,
+    /// In bytes.
+    pub size: usize,
+}
+
+/// Also the answer to an upload.
+pub const SMALL: Body = Body { path: "/1k", size: 1024 };
+pub const MEDIUM: Body = Body { path: "/16k", size: 16 * 1024 };
+/// As long as an upload.
+pub const LARGE: Body = Body { path: "/10m", size: 10 * 1024 * 1024 };
+
+/// Where uploads go.
+pub const UPLOAD: &str = "/upload";
 
 /// The example of RFC 6455, section 1.3: what a client sends, and what it must be answered.
 pub const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

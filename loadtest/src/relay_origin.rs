@@ -60,12 +60,12 @@ async fn answer(mut stream: TcpStream) -> Result<()> {
             return Ok(());
         }
         if wish[0] == DOWN {
-            for piece in 0..origin::LARGE.div_ceil(BUFFER) {
-                let rest = origin::LARGE - piece * BUFFER;
+            for piece in 0..origin::LARGE.size.div_ceil(BUFFER) {
+                let rest = origin::LARGE.size - piece * BUFFER;
                 stream.write_all(&buffer[..rest.min(BUFFER)]).await?;
             }
         } else {
-            let mut rest = origin::LARGE;
+            let mut rest = origin::LARGE.size;
             while rest > 0 {
                 let count = stream.read(&mut buffer[..rest.min(BUFFER)]).await?;
                 anyhow::ensure!(count > 0, "an upload broke off");

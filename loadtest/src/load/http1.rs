@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use crate::load::counters::Counters;
 use crate::load::target::Stream;
 use crate::origin;
+use crate::origin::Body;
 
 /// A request as bytes, and what a complete answer to it is.
 #[derive(Clone, Debug)]
@@ -26,17 +27,17 @@ pub enum After {
 
 impl Request {
     /// A GET for one of the origin's bodies.
-    pub fn get(domain: &str, path: &str, expected: usize) -> Self {
-        Self { head: head("GET", path, domain, ""), upload: 0, expected: expected as u64 }
+    pub fn get(domain: &str, body: Body) -> Self {
+        Self { head: head("GET", body.path, domain, ""), upload: 0, expected: body.size as u64 }
     }
 
-    /// An upload of as many bytes as a download of `/10m` has.
+    /// An upload of as many bytes as the longest download has.
     pub fn upload(domain: &str) -> Self {
-        let length = format!("Content-Length: {}\r\n", origin::LARGE);
+        let length = format!("Content-Length: {}\r\n", origin::LARGE.size);
         Self {
-            head: head("PUT", "/upload", domain, &length),
-            upload: origin::LARGE,
-            expected: origin::SMALL as u64,
+            head: head("PUT", origin::UPLOAD, domain, &length),
+            upload: origin::LARGE.size,
+            expected: origin::SMALL.size as u64,
         }
     }
 }
@@ -109,8 +110,9 @@ impl Connection {
         if count_bytes {
             counters.add_bytes(filled - head.size);
         }
-        if head.length > LARGE_BUFFER as u64 && self.buffer.len() < LARGE_BUFFER {
-            self.buffer.resize(LARGE_BUFFER, 0);
+        let wanted = head.length.min(LARGE_BUFFER as u64) as usize;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
         }
         while received < head.length {
             let count = self.stream.read(&mut self.buffer).await?;

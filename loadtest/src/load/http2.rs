@@ -13,13 +13,13 @@ use tokio::io::AsyncWriteExt;
 use crate::load::counters::Counters;
 use crate::load::http1::USER_AGENT;
 use crate::load::target::Stream;
+use crate::origin::Body;
 
 /// One connection with its streams.
 pub struct Connection {
     stream: Stream,
     domain: String,
-    path: String,
-    expected: u64,
+    body: Body,
     open: BTreeMap<u32, Answer>,
     next_stream: u32,
     /// No new streams: the proxy has said GOAWAY.
@@ -38,8 +38,8 @@ struct Answer {
 }
 
 impl Connection {
-    /// Begins HTTP/2 on a connection, for requests of one path.
-    pub fn new(stream: Stream, domain: &str, path: &str, expected: usize) -> Result<Self> {
+    /// Begins HTTP/2 on a connection, for requests of one body.
+    pub fn new(stream: Stream, domain: &str, body: Body) -> Result<Self> {
         let alpn = stream.get_ref().1.alpn_protocol();
         anyhow::ensure!(alpn == Some(b"h2"), "HTTP/2 was not agreed on");
         let mut output = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -53,8 +53,7 @@ impl Connection {
         Ok(Self {
             stream,
             domain: domain.to_owned(),
-            path: path.to_owned(),
-            expected: expected as u64,
+            body,
             open: BTreeMap::new(),
             next_stream: 1,
             leaving: false,
@@ -160,7 +159,7 @@ impl Connection {
 
     fn finish(&mut self, stream: u32, counters: &Counters) -> Result<()> {
         let Some(answer) = self.open.remove(&stream) else { return Ok(()) };
-        let complete = answer.has_head && answer.received == self.expected;
+        let complete = answer.has_head && answer.received == self.body.size as u64;
         anyhow::ensure!(complete, "an answer ended after {} bytes", answer.received);
         counters.add_unit();
         Ok(())
@@ -178,7 +177,7 @@ impl Connection {
     fn push_request(&mut self) {
         // :method GET, :scheme https (static table), :path literal.
         let mut block = vec![0x82, 0x87];
-        push_literal(&mut block, 0x04, &self.path);
+        push_literal(&mut block, 0x04, self.body.path);
         if self.next_stream == 1 {
             push_literal(&mut block, 0x40 | 1, &self.domain);
             push_literal(&mut block, 0x40 | 58, USER_AGENT);

@@ -39,7 +39,7 @@ impl Latency {
 
     /// Of requests on a kept connection, with a pause between them.
     pub async fn of_requests(target: &Target, window: Duration, pause: Duration) -> Result<Self> {
-        let request = http1::Request::get(&target.domain, "/1k", origin::SMALL);
+        let request = http1::Request::get(&target.domain, origin::SMALL);
         let counters = Counters::default();
         let mut connection = http1::Connection::new(target.connect().await?);
         let mut watch = Watch::start(window);

@@ -9,6 +9,7 @@ pub mod latency;
 pub mod relay;
 pub mod target;
 pub mod tickets;
+pub mod tls;
 pub mod websocket;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::time;
 use crate::load::counters::Counters;
 use crate::load::counters::Totals;
 use crate::load::target::Target;
+use crate::origin::Body;
 
 /// What each connection does, again and again.
 #[derive(Clone, Debug)]
@@ -36,10 +38,10 @@ pub enum Work {
     Relay(relay::Direction),
     /// One message at a time, and its echo.
     WebSocket,
-    /// Requests on a kept connection, with a pause between them.
-    Http1 { request: http1::Request, pause: Duration },
+    /// Requests on a kept connection, with a pause between them; after so many at most, a new one.
+    Http1 { request: http1::Request, pause: Duration, most: Option<u32> },
     /// So many streams on a kept connection, with a pause between reading and new streams.
-    Http2 { path: &'static str, expected: usize, streams: usize, pause: Duration },
+    Http2 { body: Body, streams: usize, pause: Duration },
 }
 
 /// A running load.
@@ -101,7 +103,7 @@ impl Worker {
                 Work::NewConnection { request, resumed } => {
                     self.new_connection(request, *resumed).await
                 }
-                Work::Http1 { request, pause } => self.http1(request, *pause).await,
+                Work::Http1 { request, pause, most } => self.http1(request, *pause, *most).await,
                 Work::Http2 { .. } => self.http2().await,
                 Work::Relay(direction) => self.relay(*direction).await,
                 Work::WebSocket => self.websocket().await,
@@ -135,9 +137,16 @@ impl Worker {
         Ok(())
     }
 
-    async fn http1(&self, request: &http1::Request, pause: Duration) -> Result<()> {
+    async fn http1(
+        &self,
+        request: &http1::Request,
+        pause: Duration,
+        most: Option<u32>,
+    ) -> Result<()> {
         let mut connection = http1::Connection::new(patiently(self.target.connect()).await?);
-        while !self.is_over() {
+        let mut rest = most.unwrap_or(u32::MAX);
+        while rest > 0 && !self.is_over() {
+            rest -= 1;
             let after = patiently(connection.exchange(request, &self.counters)).await?;
             self.counters.add_unit();
             if after == http1::After::Close {
@@ -174,9 +183,9 @@ impl Worker {
     }
 
     async fn http2(&self) -> Result<()> {
-        let Work::Http2 { path, expected, streams, pause } = self.work else { return Ok(()) };
+        let Work::Http2 { body, streams, pause } = self.work else { return Ok(()) };
         let stream = patiently(self.target.connect()).await?;
-        let mut connection = http2::Connection::new(stream, &self.target.domain, path, expected)?;
+        let mut connection = http2::Connection::new(stream, &self.target.domain, body)?;
         loop {
             let wanted = if self.is_over() { 0 } else { streams };
             let step = async {

@@ -39,7 +39,7 @@ impl Connection {
         match direction {
             Direction::Down => {
                 self.stream.write_all(&[relay_origin::DOWN]).await?;
-                let mut rest = origin::LARGE;
+                let mut rest = origin::LARGE.size;
                 while rest > 0 {
                     let limit = rest.min(BUFFER);
                     let count = self.stream.read(&mut self.buffer[..limit]).await?;
@@ -51,7 +51,7 @@ impl Connection {
             }
             Direction::Up => {
                 self.stream.write_all(&[relay_origin::UP]).await?;
-                let mut rest = origin::LARGE;
+                let mut rest = origin::LARGE.size;
                 while rest > 0 {
                     let count = rest.min(PIECE);
                     self.stream.write_all(&self.buffer[..count]).await?;

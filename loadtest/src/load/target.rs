@@ -1,4 +1,4 @@
-//! Whom the generator talks to, and how it connects: TLS 1.3, AES-128-GCM, X25519, nothing verified.
+//! Whom the generator talks to, and how it connects.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -10,18 +10,11 @@ use anyhow::Context;
 use anyhow::Result;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
-use rustls::DigitallySignedStruct;
 use rustls::HandshakeKind;
-use rustls::SignatureScheme;
+use rustls::NamedGroup;
 use rustls::client::Resumption;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::danger::ServerCertVerified;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
-use rustls::pki_types::UnixTime;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -29,8 +22,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::load::key_share::SHARED_X25519;
 use crate::load::tickets::Tickets;
+use crate::load::tls;
+use crate::load::tls::Offer;
 
 /// A TLS stream to a proxy.
 pub type Stream = TlsStream<TcpStream>;
@@ -54,17 +48,27 @@ pub enum Protocol {
 impl Target {
     /// Handshakes are always full.
     pub fn new(port: u16, domain: &str, protocol: Protocol) -> Result<Self> {
-        Self::build(port, domain, protocol, Resumption::disabled())
+        Self::build(port, domain, protocol, tls::client(Offer::Tls13)?)
+    }
+
+    /// Handshakes are always full, with what is offered.
+    pub fn offering(port: u16, domain: &str, offer: Offer) -> Result<Self> {
+        Self::build(port, domain, Protocol::Http1, tls::client(offer)?)
     }
 
     /// Handshakes resume as long as there are tickets.
     pub fn resuming(port: u16, domain: &str, tickets: Arc<Tickets>) -> Result<Self> {
-        Self::build(port, domain, Protocol::Http1, Resumption::store(tickets))
+        let mut config = tls::client(Offer::Tls13)?;
+        config.resumption = Resumption::store(tickets);
+        Self::build(port, domain, Protocol::Http1, config)
     }
 
-    fn build(port: u16, domain: &str, protocol: Protocol, resumption: Resumption) -> Result<Self> {
-        let mut config = client_config()?;
-        config.resumption = resumption;
+    fn build(
+        port: u16,
+        domain: &str,
+        protocol: Protocol,
+        mut config: ClientConfig,
+    ) -> Result<Self> {
         config.alpn_protocols = match protocol {
             Protocol::Http1 => vec![b"http/1.1".to_vec()],
             Protocol::Http2 => vec![b"h2".to_vec()],
@@ -129,6 +133,12 @@ pub fn is_resumed(stream: &Stream) -> bool {
     stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
+/// Whether the handshake agreed on the hybrid with a post-quantum half.
+pub fn is_post_quantum(stream: &Stream) -> bool {
+    let group = stream.get_ref().1.negotiated_key_exchange_group();
+    group.is_some_and(|group| group.name() == NamedGroup::X25519MLKEM768)
+}
+
 /// Closes as a client should: close_notify and FIN, then whatever the proxy still has to say.
 ///
 /// Without reading to the end, a ticket in the receive buffer would make the kernel send a reset.
@@ -146,58 +156,6 @@ fn next_source() -> SocketAddr {
     let turn = NEXT.fetch_add(1, Ordering::Relaxed) % SOURCES;
     let [_, _, _, last] = turn.to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0))
-}
-
-fn client_config() -> Result<ClientConfig> {
-    let provider = CryptoProvider {
-        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
-        kx_groups: vec![SHARED_X25519],
-        ..aws_lc_rs::default_provider()
-    };
-    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAll))
-        .with_no_client_auth())
-}
-
-/// Verifies nothing: that work is the client's, not the proxy's.
-#[derive(Debug)]
-struct TrustAll;
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
-    }
 }
 
 const SOURCES: u32 = 64;

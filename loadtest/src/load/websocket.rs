@@ -58,9 +58,9 @@ impl Connection {
 /// A binary message of 1 KiB, masked with zeros (RFC 6455, section 5.2).
 fn frame() -> Vec<u8> {
     let mut frame = vec![0x82, 0x80 | 126];
-    frame.extend((origin::SMALL as u16).to_be_bytes());
+    frame.extend((origin::SMALL.size as u16).to_be_bytes());
     frame.extend([0; 4]);
-    frame.resize(frame.len() + origin::SMALL, b'w');
+    frame.resize(frame.len() + origin::SMALL.size, b'w');
     frame
 }
 

@@ -25,7 +25,7 @@ pub async fn sample(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>
     let running = Running::start(bench, contender, &bench.sites).await?;
     let site = bench.sites.first().context("no site")?;
     let target = running.target(site, Protocol::Http1)?;
-    let request = Request::get(&site.domain, "/1k", origin::SMALL);
+    let request = Request::get(&site.domain, origin::SMALL);
 
     // What the first connections allocate once and for all is not the price of one more.
     drop(open(&target, &request, FIRST).await?);

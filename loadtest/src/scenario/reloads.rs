@@ -69,9 +69,9 @@ pub async fn sample(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>
 fn start_load(running: &Running<'_>, sites: &[Site]) -> Result<Load> {
     let mut load = Load::new();
     for site in sites {
-        let request = http1::Request::get(&site.domain, "/1k", origin::SMALL);
-        let http1 = Work::Http1 { request, pause: PAUSE };
-        let http2 = Work::Http2 { path: "/1k", expected: origin::SMALL, streams: 4, pause: PAUSE };
+        let request = http1::Request::get(&site.domain, origin::SMALL);
+        let http1 = Work::Http1 { request, pause: PAUSE, most: None };
+        let http2 = Work::Http2 { body: origin::SMALL, streams: 4, pause: PAUSE };
         load.add(&running.target(site, Protocol::Http1)?, &http1, 8);
         load.add(&running.target(site, Protocol::Http2)?, &http2, 2);
     }

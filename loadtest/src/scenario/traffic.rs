@@ -19,8 +19,10 @@ use crate::load::target;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
 use crate::load::tickets::Tickets;
+use crate::load::tls::Offer;
 use crate::measure::Window;
 use crate::origin;
+use crate::origin::Body;
 use crate::results::Measure;
 use crate::results::Unit;
 use crate::running::Running;
@@ -39,9 +41,9 @@ pub struct Traffic {
 #[derive(Clone, Copy)]
 enum Task {
     Download,
-    Handshakes,
-    Http1,
-    Http2,
+    Handshakes(Offer),
+    Http1(Body),
+    Http2(Body),
     NewConnections,
     /// Of a stream that is passed through; the proxy may splice.
     Relay {
@@ -50,35 +52,41 @@ enum Task {
     },
     ResumedConnections,
     ResumedHandshakes,
+    /// A few requests on each connection.
+    ShortConnections,
     Upload,
     WebSocket,
 }
 
 /// The loads, in the order of the table.
 pub fn all() -> Vec<Traffic> {
-    let traffic =
+    let of =
         |name, title, site, task, connections| Traffic { name, title, site, task, connections };
+    let handshakes = |name, title, site, offer| of(name, title, site, Task::Handshakes(offer), 16);
+    let (p256, rsa) = (P256_SITE, RSA_SITE);
+    let resumed_request = "Resumed connection with one request";
+    let short = "Request of 1 KiB, 256 connections with 8 requests each";
     vec![
-        traffic("http1", "HTTP/1.1 keep-alive, 1 KiB", P256_SITE, Task::Http1, 32),
-        traffic("http2", "HTTP/2, 1 KiB, 4 connections with 8 streams", P256_SITE, Task::Http2, 4),
-        traffic("p256", "Full TLS 1.3 handshake, P-256", P256_SITE, Task::Handshakes, 16),
-        traffic("rsa", "Full TLS 1.3 handshake, RSA-2048", RSA_SITE, Task::Handshakes, 16),
-        traffic("resumed", "Resumed TLS 1.3 handshake", P256_SITE, Task::ResumedHandshakes, 16),
-        traffic("new", "New connection with one request", P256_SITE, Task::NewConnections, 16),
-        traffic(
-            "resumed_request",
-            "Resumed connection with one request",
-            P256_SITE,
-            Task::ResumedConnections,
-            16,
-        ),
-        traffic("download", "Download of 10 MiB", P256_SITE, Task::Download, 4),
-        traffic("upload", "Upload of 10 MiB", P256_SITE, Task::Upload, 4),
-        traffic("websocket", "WebSocket, 1 KiB and its echo", P256_SITE, Task::WebSocket, 32),
+        of("http1", "HTTP/1.1 keep-alive, 1 KiB", p256, Task::Http1(origin::SMALL), 32),
+        of("http1_16k", "HTTP/1.1 keep-alive, 16 KiB", p256, Task::Http1(origin::MEDIUM), 32),
+        of("http2", HTTP2_TITLES[0], p256, Task::Http2(origin::SMALL), 4),
+        of("http2_16k", HTTP2_TITLES[1], p256, Task::Http2(origin::MEDIUM), 4),
+        of("short", short, p256, Task::ShortConnections, 256),
+        handshakes("p256", "Full TLS 1.3 handshake, P-256", p256, Offer::Tls13),
+        handshakes("rsa", "Full TLS 1.3 handshake, RSA-2048", rsa, Offer::Tls13),
+        handshakes("post_quantum", POST_QUANTUM_TITLE, p256, Offer::PostQuantum),
+        handshakes("tls12_p256", "Full TLS 1.2 handshake, P-256", p256, Offer::Tls12),
+        handshakes("tls12_rsa", "Full TLS 1.2 handshake, RSA-2048", rsa, Offer::Tls12),
+        of("resumed", "Resumed TLS 1.3 handshake", p256, Task::ResumedHandshakes, 16),
+        of("new", "New connection with one request", p256, Task::NewConnections, 16),
+        of("resumed_request", resumed_request, p256, Task::ResumedConnections, 16),
+        of("download", "Download of 10 MiB", p256, Task::Download, 4),
+        of("upload", "Upload of 10 MiB", p256, Task::Upload, 4),
+        of("websocket", "WebSocket, 1 KiB and its echo", p256, Task::WebSocket, 32),
         relay("passthrough_down", "Passthrough, 10 MiB down", Direction::Down, false),
         relay("passthrough_up", "Passthrough, 10 MiB up", Direction::Up, false),
-        relay("splice_down", "The same down, HAProxy with splice-auto", Direction::Down, true),
-        relay("splice_up", "The same up, HAProxy with splice-auto", Direction::Up, true),
+        relay("splice_down", SPLICE_TITLES[0], Direction::Down, true),
+        relay("splice_up", SPLICE_TITLES[1], Direction::Up, true),
     ]
 }
 
@@ -108,15 +116,23 @@ impl Traffic {
         load.add(&target, &self.work(site), self.connections);
         let log_before = running.log_size()?;
         let window = Window::of(bench, running, load).await?;
-        if matches!(self.task, Task::Http1 | Task::Http2) {
+        if matches!(self.task, Task::Http1(_) | Task::Http2(_)) {
             anyhow::ensure!(running.log_size()? > log_before, "nothing was written to its log");
         }
-        self.measures(&window)
+        let mut measures = self.measures(&window)?;
+        if matches!(self.task, Task::Handshakes(Offer::PostQuantum)) {
+            let stream = target.connect().await?;
+            let agreed = f64::from(u8::from(target::is_post_quantum(&stream)));
+            target::close(stream).await?;
+            measures.push(Measure::detail("X25519MLKEM768 agreed on", Unit::Count, agreed));
+        }
+        Ok(measures)
     }
 
     async fn target(&self, running: &Running<'_>, site: &Site) -> Result<Target> {
         match self.task {
-            Task::Http2 => running.target(site, Protocol::Http2),
+            Task::Handshakes(offer) => Target::offering(running.port(), &site.domain, offer),
+            Task::Http2(_) => running.target(site, Protocol::Http2),
             Task::ResumedConnections | Task::ResumedHandshakes => {
                 let tickets = Arc::new(Tickets::default());
                 let target = Target::resuming(running.port(), &site.domain, Arc::clone(&tickets))?;
@@ -142,20 +158,17 @@ impl Traffic {
     }
 
     fn work(&self, site: &Site) -> Work {
-        let kept = |request| Work::Http1 { request, pause: Duration::ZERO };
+        let keeping = |request, most| Work::Http1 { request, pause: Duration::ZERO, most };
+        let get = |body| http1::Request::get(&site.domain, body);
         match self.task {
-            Task::Download => kept(http1::Request::get(&site.domain, "/10m", origin::LARGE)),
-            Task::Upload => kept(http1::Request::upload(&site.domain)),
-            Task::Http1 => kept(small(site)),
-            Task::Http2 => Work::Http2 {
-                path: "/1k",
-                expected: origin::SMALL,
-                streams: 8,
-                pause: Duration::ZERO,
-            },
+            Task::Download => keeping(get(origin::LARGE), None),
+            Task::Upload => keeping(http1::Request::upload(&site.domain), None),
+            Task::Http1(body) => keeping(get(body), None),
+            Task::ShortConnections => keeping(get(origin::SMALL), Some(FEW_REQUESTS)),
+            Task::Http2(body) => Work::Http2 { body, streams: 8, pause: Duration::ZERO },
             Task::Relay { direction, .. } => Work::Relay(direction),
             Task::WebSocket => Work::WebSocket,
-            Task::Handshakes => Work::Handshake { resumed: false },
+            Task::Handshakes(_) => Work::Handshake { resumed: false },
             Task::ResumedHandshakes => Work::Handshake { resumed: true },
             Task::NewConnections => Work::NewConnection { request: small(site), resumed: false },
             Task::ResumedConnections => Work::NewConnection { request: small(site), resumed: true },
@@ -191,5 +204,13 @@ impl Traffic {
 }
 
 fn small(site: &Site) -> http1::Request {
-    http1::Request::get(&site.domain, "/1k", origin::SMALL)
+    http1::Request::get(&site.domain, origin::SMALL)
 }
+
+const HTTP2_TITLES: [&str; 2] =
+    ["HTTP/2, 1 KiB, 4 connections with 8 streams", "HTTP/2, 16 KiB, 4 connections with 8 streams"];
+const POST_QUANTUM_TITLE: &str = "Full TLS 1.3 handshake, P-256, X25519MLKEM768 offered";
+const SPLICE_TITLES: [&str; 2] =
+    ["Passthrough down, HAProxy with splice-auto", "Passthrough up, HAProxy with splice-auto"];
+/// Requests of a connection that is not kept for long.
+const FEW_REQUESTS: u32 = 8;
