@@ -44,6 +44,9 @@ pub struct Contender {
     pub passthrough: Option<Passthrough>,
     /// How it uses keys in PKCS#11 tokens; none: it does not.
     pub token: Option<TokenUse>,
+    /// Stands where a text says `{workers}`.
+    #[serde(skip, default = "one")]
+    workers: u32,
     /// Variables that it is started with.
     #[serde(skip)]
     environment: BTreeMap<String, String>,
@@ -151,6 +154,11 @@ impl Contender {
         toml::from_str(&text).with_context(|| format!("in the contender {}", path.display()))
     }
 
+    /// The same proxy with so many workers; they share the CPU of the proxy.
+    pub fn with_workers(&self, workers: u32) -> Self {
+        Self { workers, ..self.clone() }
+    }
+
     /// The same proxy as a relay; none where it cannot be one, which is said.
     pub fn as_relay(&self, splices: bool) -> Option<Self> {
         let passthrough = self.passthrough.as_ref()?;
@@ -242,8 +250,8 @@ impl Contender {
 
     /// Its configuration files for these sites; the first site is the one for unknown names.
     ///
-    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{relay_origin}`, `{sites}`, `{default_name}`,
-    /// `{default_chain}`, `{default_key}`, `{default_pem}`; in `site`, also `{name}`, `{domain}`,
+    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{relay_origin}`, `{workers}`, `{sites}`,
+    /// `{default_name}`, `{default_chain}`, `{default_key}`, `{default_pem}`; in `site`, also `{name}`, `{domain}`,
     /// `{chain}`, `{key}`, `{pem}`.
     pub fn configuration(&self, place: &Place, sites: &[Site]) -> Vec<(PathBuf, String)> {
         self.files
@@ -255,7 +263,9 @@ impl Contender {
                 if let Some(default) = sites.first() {
                     text = fill_site(&text, default, "default_");
                 }
-                let text = place.fill(&text.replace("{sites}", &blocks));
+                let workers = self.workers.to_string();
+                let text = text.replace("{workers}", &workers).replace("{sites}", &blocks);
+                let text = place.fill(&text);
                 (place.directory.join(&template.path), text)
             })
             .collect()
@@ -290,6 +300,10 @@ impl Place {
             .replace("{origin}", &self.origin)
             .replace("{relay_origin}", &self.relay_origin)
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn fill_site(text: &str, site: &Site, prefix: &str) -> String {
@@ -355,6 +369,7 @@ mod tests {
                     "pem",
                     "relay_origin",
                     "splice",
+                    "workers",
                     "module",
                     "token",
                     "pin",

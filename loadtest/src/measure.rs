@@ -27,14 +27,7 @@ impl Window {
     /// Warms up, then measures; the metrics are scraped once a second.
     pub async fn of(bench: &Bench, running: &Running<'_>, load: Load) -> Result<Self> {
         time::sleep(bench.sizes.warm_up).await;
-        let began = Instant::now();
-        let scraping = async {
-            while began.elapsed() < bench.sizes.window {
-                time::sleep(Duration::from_secs(1)).await;
-                running.scrape().await?;
-            }
-            Ok(())
-        };
+        let scraping = scrape_for(running, bench.sizes.window);
         let (window, ()) = Self::during(running, load, scraping).await?;
         Ok(window)
     }
@@ -91,6 +84,16 @@ impl Window {
     pub fn generator_busy(&self) -> f64 {
         100.0 * self.generator.as_secs_f64() / self.wall.as_secs_f64()
     }
+}
+
+/// Scrapes the metrics once a second for as long as the window is.
+pub async fn scrape_for(running: &Running<'_>, window: Duration) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < window {
+        time::sleep(Duration::from_secs(1)).await;
+        running.scrape().await?;
+    }
+    Ok(())
 }
 
 struct Snapshot {

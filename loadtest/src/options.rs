@@ -36,7 +36,7 @@ pub struct Options {
     /// Certificates of the scenario with many [default: 10000, quick: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub certificates: Option<u32>,
-    /// Idle connections of the memory scenario [default: 5000, quick: 1000]
+    /// Idle connections of the memory scenarios [default: 10000, quick: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=15_000))]
     pub connections: Option<u32>,
     /// Reloads under load [default: 100, quick: 6]
@@ -90,7 +90,7 @@ impl Options {
             window: Duration::from_secs(pick(self.seconds, 3, 1).into()),
             warm_up: Duration::from_millis(if self.quick { 200 } else { 500 }),
             certificates: pick(self.certificates, 10_000, 1_000),
-            connections: pick(self.connections, 5_000, 1_000),
+            connections: pick(self.connections, 10_000, 1_000),
             idle_wait: Duration::from_secs(if self.quick { 1 } else { 3 }),
             reloads: pick(self.reloads, 100, 6),
         }

@@ -134,6 +134,7 @@ impl Unit {
         match self {
             Self::Count => format!("{value:.0}"),
             Self::SecondsPerGb | Self::Seconds => format!("{value:.2}"),
+            Self::Milliseconds if value < 1.0 => format!("{value:.3}"),
             Self::Milliseconds if value < 10.0 => format!("{value:.2}"),
             _ if value >= 100.0 => format!("{value:.0}"),
             _ => format!("{value:.1}"),

@@ -1,9 +1,13 @@
 //! A lean HTTP/1.1 client: one request at a time, bodies counted and dropped.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use anyhow::Result;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::time;
+use tokio::time::Instant;
 
 use crate::load::counters::Counters;
 use crate::load::target::Stream;
@@ -54,11 +58,18 @@ fn head(method: &str, path: &str, domain: &str, fields: &str) -> Vec<u8> {
 pub struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
+    /// Bodies are not moved faster.
+    bytes_per_second: Option<u32>,
 }
 
 impl Connection {
     pub fn new(stream: Stream) -> Self {
-        Self { stream, buffer: vec![0; SMALL_BUFFER] }
+        Self { stream, buffer: vec![0; SMALL_BUFFER], bytes_per_second: None }
+    }
+
+    /// Moves bodies at a steady pace, whatever the proxy could do.
+    pub fn steady(stream: Stream, bytes_per_second: u32) -> Self {
+        Self { bytes_per_second: Some(bytes_per_second), ..Self::new(stream) }
     }
 
     pub fn into_stream(self) -> Stream {
@@ -77,14 +88,23 @@ impl Connection {
     }
 
     async fn send_body(&mut self, length: usize, counters: &Counters) -> Result<()> {
+        let began = Instant::now();
         let mut rest = length;
         while rest > 0 {
             let count = rest.min(BODY_PIECE.len());
             self.stream.write_all(&BODY_PIECE[..count]).await?;
             counters.add_bytes(count);
             rest -= count;
+            self.keep_pace(began, (length - rest) as u64).await;
         }
         Ok(())
+    }
+
+    async fn keep_pace(&self, began: Instant, moved: u64) {
+        if let Some(rate) = self.bytes_per_second {
+            let due = Duration::from_secs_f64(moved as f64 / f64::from(rate));
+            time::sleep_until(began + due).await;
+        }
     }
 
     async fn read_answer(
@@ -114,6 +134,7 @@ impl Connection {
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }
+        let began = Instant::now();
         while received < head.length {
             let count = self.stream.read(&mut self.buffer).await?;
             anyhow::ensure!(count > 0, "the connection was closed within a body");
@@ -121,6 +142,7 @@ impl Connection {
             if count_bytes {
                 counters.add_bytes(count);
             }
+            self.keep_pace(began, received).await;
         }
         anyhow::ensure!(received == head.length, "more bytes than announced");
         Ok(head.after)

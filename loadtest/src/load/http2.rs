@@ -58,7 +58,7 @@ impl Connection {
             next_stream: 1,
             leaving: false,
             uncredited: 0,
-            input: vec![0; INPUT],
+            input: Vec::new(),
             filled: 0,
             output,
         })
@@ -74,8 +74,16 @@ impl Connection {
         self.flush().await
     }
 
+    /// Frees the buffer of a connection without streams until there are streams again.
+    pub fn rest(&mut self) {
+        if self.open.is_empty() && self.filled == 0 {
+            self.input = Vec::new();
+        }
+    }
+
     /// Reads once, and notes what has been answered.
     pub async fn advance(&mut self, counters: &Counters) -> Result<()> {
+        self.input.resize(INPUT, 0);
         let count = self.stream.read(&mut self.input[self.filled..]).await?;
         if count == 0 {
             anyhow::ensure!(self.open.is_empty(), "the connection was closed with open streams");

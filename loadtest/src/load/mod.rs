@@ -4,8 +4,10 @@ pub mod counters;
 pub mod crowd;
 pub mod http1;
 pub mod http2;
+pub mod kept;
 mod key_share;
 pub mod latency;
+pub mod pace;
 pub mod relay;
 pub mod target;
 pub mod tickets;
@@ -38,10 +40,29 @@ pub enum Work {
     Relay(relay::Direction),
     /// One message at a time, and its echo.
     WebSocket,
-    /// Requests on a kept connection, with a pause between them; after so many at most, a new one.
-    Http1 { request: http1::Request, pause: Duration, most: Option<u32> },
+    /// Requests on kept connections.
+    Http1(Requests),
     /// So many streams on a kept connection, with a pause between reading and new streams.
     Http2 { body: Body, streams: usize, pause: Duration },
+}
+
+/// What is asked for on a kept connection.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    pub request: http1::Request,
+    /// Between an answer and the next request.
+    pub pause: Duration,
+    /// After so many, there is a new connection.
+    pub most: Option<u32>,
+    /// Bodies are not moved faster.
+    pub bytes_per_second: Option<u32>,
+}
+
+impl Requests {
+    /// As many as there can be.
+    pub fn of(request: http1::Request) -> Self {
+        Self { request, pause: Duration::ZERO, most: None, bytes_per_second: None }
+    }
 }
 
 /// A running load.
@@ -103,7 +124,7 @@ impl Worker {
                 Work::NewConnection { request, resumed } => {
                     self.new_connection(request, *resumed).await
                 }
-                Work::Http1 { request, pause, most } => self.http1(request, *pause, *most).await,
+                Work::Http1(requests) => self.http1(requests).await,
                 Work::Http2 { .. } => self.http2().await,
                 Work::Relay(direction) => self.relay(*direction).await,
                 Work::WebSocket => self.websocket().await,
@@ -137,13 +158,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn http1(
-        &self,
-        request: &http1::Request,
-        pause: Duration,
-        most: Option<u32>,
-    ) -> Result<()> {
-        let mut connection = http1::Connection::new(patiently(self.target.connect()).await?);
+    async fn http1(&self, requests: &Requests) -> Result<()> {
+        let Requests { request, pause, most, bytes_per_second } = requests;
+        let stream = patiently(self.target.connect()).await?;
+        let mut connection = match *bytes_per_second {
+            Some(rate) => http1::Connection::steady(stream, rate),
+            None => http1::Connection::new(stream),
+        };
         let mut rest = most.unwrap_or(u32::MAX);
         while rest > 0 && !self.is_over() {
             rest -= 1;
@@ -153,7 +174,7 @@ impl Worker {
                 break;
             }
             if !pause.is_zero() {
-                time::sleep(pause).await;
+                time::sleep(*pause).await;
             }
         }
         // The work is done; how the connection ends does not count.
@@ -213,7 +234,7 @@ impl Worker {
 }
 
 /// No operation of the generator lasts forever.
-async fn patiently<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn patiently<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
     time::timeout(PATIENCE, operation).await.context("no answer in time")?
 }
 

@@ -33,6 +33,7 @@ pub type Stream = TlsStream<TcpStream>;
 #[derive(Clone)]
 pub struct Target {
     pub domain: String,
+    pub protocol: Protocol,
     address: SocketAddr,
     server_name: ServerName<'static>,
     connector: TlsConnector,
@@ -75,6 +76,7 @@ impl Target {
         };
         Ok(Self {
             domain: domain.to_owned(),
+            protocol,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             server_name: ServerName::try_from(domain.to_owned())?,
             connector: TlsConnector::from(Arc::new(config)),

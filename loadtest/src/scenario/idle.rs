@@ -10,41 +10,45 @@ use tokio::time;
 
 use crate::bench::Bench;
 use crate::contender::Contender;
-use crate::load::counters::Counters;
-use crate::load::http1::Connection;
-use crate::load::http1::Request;
+use crate::load::kept::Connection;
+use crate::load::patiently;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
-use crate::origin;
 use crate::results::Measure;
 use crate::results::Unit;
 use crate::running::Running;
 
 /// Starts the proxy, opens the connections, waits, and looks at the memory.
-pub async fn sample(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> {
+pub async fn sample(
+    bench: &Bench,
+    contender: &Contender,
+    protocol: Protocol,
+) -> Result<Vec<Measure>> {
     let running = Running::start(bench, contender, &bench.sites).await?;
     let site = bench.sites.first().context("no site")?;
-    let target = running.target(site, Protocol::Http1)?;
-    let request = Request::get(&site.domain, origin::SMALL);
+    let target = running.target(site, protocol)?;
 
     // What the first connections allocate once and for all is not the price of one more.
-    drop(open(&target, &request, FIRST).await?);
+    drop(open(&target, FIRST).await?);
     time::sleep(bench.sizes.idle_wait).await;
     let before = running.tree.memory();
     let count = bench.sizes.connections as usize;
-    let mut connections = open(&target, &request, count).await?;
+    let mut connections = open(&target, count).await?;
     time::sleep(bench.sizes.idle_wait).await;
     let after = running.tree.memory();
 
-    let counters = Counters::default();
     for connection in connections.iter_mut().step_by(count.div_ceil(FIRST)) {
-        connection.exchange(&request, &counters).await.context("on an idle connection")?;
+        connection.exchange().await.context("on an idle connection")?;
     }
     drop(connections);
     running.stop().await;
     let grown = after.saturating_sub(before) as f64;
+    let title = match protocol {
+        Protocol::Http1 => "Memory per idle connection",
+        Protocol::Http2 => "Memory per idle HTTP/2 connection",
+    };
     Ok(vec![
-        Measure::cost("Memory per idle connection", Unit::Kib, grown / count as f64 / 1024.0),
+        Measure::cost(title, Unit::Kib, grown / count as f64 / 1024.0),
         Measure::detail("memory before the idle connections", Unit::Mib, mib(before)),
         Measure::detail("idle connections", Unit::Count, count as f64),
     ])
@@ -55,15 +59,16 @@ pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 
-async fn open(target: &Target, request: &Request, count: usize) -> Result<Vec<Connection>> {
+async fn open(target: &Target, count: usize) -> Result<Vec<Connection>> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut opening = JoinSet::new();
     for _ in 0..count {
         let place = Arc::clone(&places).acquire_owned().await?;
-        let (target, request) = (target.clone(), request.clone());
+        let target = target.clone();
         opening.spawn(async move {
-            let mut connection = Connection::new(target.connect().await?);
-            connection.exchange(&request, &Counters::default()).await?;
+            let mut connection = patiently(Connection::open(&target)).await?;
+            patiently(connection.exchange()).await?;
+            connection.rest();
             drop(place);
             Ok::<_, anyhow::Error>(connection)
         });

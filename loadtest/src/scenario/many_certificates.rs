@@ -9,6 +9,8 @@ use tokio::time;
 
 use crate::bench::Bench;
 use crate::contender::Contender;
+use crate::load::latency;
+use crate::load::latency::Client;
 use crate::load::target::Protocol;
 use crate::results::Measure;
 use crate::results::Unit;
@@ -50,9 +52,10 @@ impl ManyCertificates {
         let target = running.target(site, Protocol::Http1)?;
         running::wait_for_certificate(&target, site, LIMIT).await?;
         let memory_after = running.tree.memory();
+        let neighbour = self.neighbour_of_a_reload(bench, &running).await?;
         let start_time = running.start_time.as_secs_f64();
         running.stop().await;
-        Ok(vec![
+        let mut measures = vec![
             Measure::cost("Many certificates: start", Unit::Seconds, start_time),
             Measure::detail("CPU time of the start", Unit::Seconds, start_cpu.as_secs_f64()),
             Measure::cost("Many certificates: memory", Unit::Mib, mib(memory)),
@@ -73,6 +76,45 @@ impl ManyCertificates {
             ),
             Measure::detail("memory after two reloads", Unit::Mib, mib(memory_after)),
             Measure::detail("certificates", Unit::Count, self.sites.len() as f64),
+        ];
+        measures.extend(neighbour);
+        Ok(measures)
+    }
+
+    /// What one client's small requests take, without a reload and while one follows the other.
+    async fn neighbour_of_a_reload(
+        &mut self,
+        bench: &Bench,
+        running: &Running<'_>,
+    ) -> Result<[Measure; 5]> {
+        wait_until_quiet(running).await;
+        let first = self.sites.first().context("no sites")?;
+        let target = running.target(first, Protocol::Http1)?;
+        let mut client = Client::connect(&target, 1, latency::BETWEEN).await?;
+        let quiet = client.requests(bench.sizes.window).await?;
+        let began = Instant::now();
+        let replaced = async {
+            // A single one may be over before the client has asked ten times.
+            let mut count = 0;
+            while count == 0 || began.elapsed() < bench.sizes.window {
+                Box::pin(self.time_to_served(bench, running)).await?;
+                count += 1;
+                time::sleep(BETWEEN).await;
+            }
+            Ok(count)
+        };
+        let (during, replaced) = client.requests_beside(bench.sizes.window, replaced).await?;
+        let (fact, cost, ms) = (Measure::fact, Measure::cost, Unit::Milliseconds);
+        Ok([
+            fact("Many certificates, no reload: median of a request", ms, quiet.median),
+            fact("Many certificates, no reload: 99th percentile", ms, quiet.late),
+            cost(
+                "One certificate replaced again and again: median of a request",
+                ms,
+                during.median,
+            ),
+            cost("One certificate replaced again and again: 99th percentile", ms, during.late),
+            Measure::detail("times that it was replaced", Unit::Count, f64::from(replaced)),
         ])
     }
 
@@ -108,5 +150,7 @@ async fn wait_until_quiet(running: &Running<'_>) -> u64 {
 
 const LIMIT: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(100);
+/// A signal that comes before the last reload is really over may be lost.
+const BETWEEN: Duration = Duration::from_millis(100);
 const QUIET_STEPS: u32 = 10;
 const IDLE_CPU: Duration = Duration::from_millis(2);

@@ -1,5 +1,6 @@
 //! The scenarios: what is done to each proxy, and the rounds in which they take turns.
 
+mod fixed_rate;
 mod idle;
 mod many_certificates;
 mod neighbours;
@@ -11,6 +12,7 @@ use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::contender::Contender;
+use crate::load::target::Protocol;
 use crate::results::Measure;
 use crate::results::Results;
 use crate::running::Running;
@@ -40,16 +42,24 @@ enum Kind {
 /// A proxy is started for each sample.
 enum Fresh {
     BesideAFlood,
+    BesideBodies,
+    BesideHeavyConnections,
     BesideSlowClients,
-    Idle,
+    FixedRate,
+    Idle(Protocol),
 }
 
 impl Fresh {
     async fn sample(&self, bench: &Bench, contender: &Contender) -> Result<Vec<Measure>> {
         match self {
             Self::BesideAFlood => neighbours::beside_a_flood(bench, contender).await,
+            Self::BesideBodies => neighbours::beside_bodies(bench, contender).await,
+            Self::BesideHeavyConnections => {
+                neighbours::beside_heavy_connections(bench, contender).await
+            }
             Self::BesideSlowClients => neighbours::beside_slow_clients(bench, contender).await,
-            Self::Idle => idle::sample(bench, contender).await,
+            Self::FixedRate => fixed_rate::sample(bench, contender).await,
+            Self::Idle(protocol) => idle::sample(bench, contender, *protocol).await,
         }
     }
 }
@@ -66,9 +76,19 @@ pub fn all() -> Vec<Scenario> {
         .collect();
     scenarios.extend([
         Scenario {
+            name: "rate",
+            about: "Latency and CPU time at 2,000 requests/s of 1 KiB that come whatever the proxy does",
+            kind: Kind::Fresh(Fresh::FixedRate),
+        },
+        Scenario {
             name: "idle",
-            about: "Memory per idle connection",
-            kind: Kind::Fresh(Fresh::Idle),
+            about: "Memory per idle connection, HTTP/1.1",
+            kind: Kind::Fresh(Fresh::Idle(Protocol::Http1)),
+        },
+        Scenario {
+            name: "idle_http2",
+            about: "Memory per idle connection, HTTP/2",
+            kind: Kind::Fresh(Fresh::Idle(Protocol::Http2)),
         },
         Scenario {
             name: "crowd",
@@ -79,6 +99,16 @@ pub fn all() -> Vec<Scenario> {
             name: "flood",
             about: "Latency of handshakes at one site while another is flooded with them",
             kind: Kind::Fresh(Fresh::BesideAFlood),
+        },
+        Scenario {
+            name: "heavy",
+            about: "Latency of a light client of two workers beside connections with 100 streams",
+            kind: Kind::Fresh(Fresh::BesideHeavyConnections),
+        },
+        Scenario {
+            name: "bodies",
+            about: "Latency of small requests beside a download and an upload at 10 MiB/s",
+            kind: Kind::Fresh(Fresh::BesideBodies),
         },
         Scenario {
             name: "token_isolation",

@@ -9,6 +9,7 @@ use tokio::time;
 use crate::bench::Bench;
 use crate::contender::Contender;
 use crate::load::Load;
+use crate::load::Requests;
 use crate::load::Work;
 use crate::load::http1;
 use crate::load::target::Protocol;
@@ -34,13 +35,17 @@ pub async fn sample(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>
         added: bench.authority.issue("added", KeyKind::P256)?,
     };
     let mut times = Vec::new();
+    let mut memory_half_way = memory_before;
     for turn in 0..bench.sizes.reloads {
+        if turn == bench.sizes.reloads / 2 {
+            memory_half_way = memory_at_rest(&running).await;
+        }
         times.push(reloads.reload(turn).await?.as_secs_f64() * 1e3);
         time::sleep(BETWEEN).await;
     }
+    let memory_after = memory_at_rest(&running).await;
     let first_failure = load.first_failure();
     let done = load.stop().await;
-    let memory_after = running.tree.memory();
     time::sleep(LOG_FLUSH).await;
     let log_lines = running.log_lines();
     running.stop().await;
@@ -58,11 +63,18 @@ pub async fn sample(bench: &Bench, contender: &Contender) -> Result<Vec<Measure>
             done.repeated as f64,
         ),
         Measure::cost("Reload under load: until it is served", Unit::Milliseconds, median),
+        Measure::fact("Reloads under load: memory before the first", Unit::Mib, mib(memory_before)),
+        Measure::fact("Reloads under load: memory half way", Unit::Mib, mib(memory_half_way)),
+        Measure::fact("Reloads under load: memory after the last", Unit::Mib, mib(memory_after)),
         Measure::detail("reloads", Unit::Count, times.len() as f64),
-        Measure::detail("memory before", Unit::Mib, mib(memory_before)),
-        Measure::detail("memory after", Unit::Mib, mib(memory_after)),
         Measure::detail("log lines", Unit::Count, log_lines? as f64),
     ])
+}
+
+/// Under the load, when what a reload has replaced had time to go.
+async fn memory_at_rest(running: &Running<'_>) -> u64 {
+    time::sleep(REST).await;
+    running.tree.memory()
 }
 
 /// Pauses keep the flow constant, and give connections moments in which they are idle.
@@ -70,7 +82,7 @@ fn start_load(running: &Running<'_>, sites: &[Site]) -> Result<Load> {
     let mut load = Load::new();
     for site in sites {
         let request = http1::Request::get(&site.domain, origin::SMALL);
-        let http1 = Work::Http1 { request, pause: PAUSE, most: None };
+        let http1 = Work::Http1(Requests { pause: PAUSE, ..Requests::of(request) });
         let http2 = Work::Http2 { body: origin::SMALL, streams: 4, pause: PAUSE };
         load.add(&running.target(site, Protocol::Http1)?, &http1, 8);
         load.add(&running.target(site, Protocol::Http2)?, &http2, 2);
@@ -113,6 +125,7 @@ impl Reloads<'_> {
 
 const PAUSE: Duration = Duration::from_millis(2);
 const BETWEEN: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_secs(3);
 /// Logs are buffered for up to a second.
 const LOG_FLUSH: Duration = Duration::from_millis(1500);
 const LIMIT: Duration = Duration::from_secs(15);

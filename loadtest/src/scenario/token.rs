@@ -10,6 +10,7 @@ use crate::bench::Bench;
 use crate::contender::Contender;
 use crate::load::Load;
 use crate::load::Work;
+use crate::load::latency::Client;
 use crate::load::latency::Latency;
 use crate::load::target::Protocol;
 use crate::load::target::Target;
@@ -156,9 +157,10 @@ struct Neighbour {
 impl Neighbour {
     async fn measure(bench: &Bench, target: &Target) -> Result<Self> {
         let window = bench.sizes.window;
+        let mut client = Client::connect(target, 1, Duration::ZERO).await?;
         Ok(Self {
             handshakes: Latency::of_handshakes(target, window).await?,
-            requests: Latency::of_requests(target, window, Duration::ZERO).await?,
+            requests: client.requests(window).await?,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::bench::P256_SITE;
 use crate::bench::RSA_SITE;
 use crate::contender::Contender;
 use crate::load::Load;
+use crate::load::Requests;
 use crate::load::Work;
 use crate::load::counters::Counters;
 use crate::load::http1;
@@ -158,7 +159,7 @@ impl Traffic {
     }
 
     fn work(&self, site: &Site) -> Work {
-        let keeping = |request, most| Work::Http1 { request, pause: Duration::ZERO, most };
+        let keeping = |request, most| Work::Http1(Requests { most, ..Requests::of(request) });
         let get = |body| http1::Request::get(&site.domain, body);
         match self.task {
             Task::Download => keeping(get(origin::LARGE), None),
