@@ -41,8 +41,18 @@ impl Bench {
         make: impl Fn() -> I,
         mut operation: impl FnMut(I) -> T,
     ) {
-        self.measure(&format!("{name}{WITHOUT}"), || black_box(make()));
-        self.measure(name, || operation(black_box(make())));
+        self.measure_beyond(name, || black_box(make()), || operation(black_box(make())));
+    }
+
+    /// Counts what `whole` takes beyond `rest`, which is a part of it.
+    pub(crate) fn measure_beyond<R, T>(
+        &mut self,
+        name: &str,
+        rest: impl FnMut() -> R,
+        whole: impl FnMut() -> T,
+    ) {
+        self.measure(&format!("{name}{WITHOUT}"), rest);
+        self.measure(name, whole);
     }
 }
 
@@ -77,7 +87,8 @@ fn count(filter: &str) -> io::Result<Vec<Count>> {
     let directory = tempfile::tempdir()?;
     let parts = directory.path().join("part");
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--dump-after=*end_of_part*"])
+        .args(["--tool=callgrind", "--quiet", "--separate-threads=yes"])
+        .arg("--dump-after=*end_of_part*")
         .arg(format!("--callgrind-out-file={}", parts.display()))
         .arg(std::env::current_exe()?)
         .args([COUNTED, filter])
@@ -98,26 +109,26 @@ fn count(filter: &str) -> io::Result<Vec<Count>> {
         let part = |number: usize| instructions(&parts, 3 * place + number);
         Ok((name.to_owned(), (part(3)? - part(2)?) / N as f64))
     });
-    Ok(without_making(counts.collect::<io::Result<_>>()?))
+    Ok(without_rest(counts.collect::<io::Result<_>>()?))
 }
 
 /// The total of a part, counted from 1.
 fn instructions(parts: &Path, number: usize) -> io::Result<f64> {
-    let path = format!("{}.{number}", parts.display());
+    let path = format!("{}.{number}-{MAIN_THREAD}", parts.display());
     let text = fs::read_to_string(&path)?;
     let total = text.lines().find_map(|line| line.strip_prefix("summary:")?.trim().parse().ok());
     total.ok_or_else(|| io::Error::other(format!("{path} has no summary")))
 }
 
-/// Takes off what [`Bench::measure_with`] has measured by itself.
-fn without_making(counts: Vec<Count>) -> Vec<Count> {
+/// Takes off what [`Bench::measure_beyond`] has measured by itself.
+fn without_rest(counts: Vec<Count>) -> Vec<Count> {
     let mut kept = Vec::with_capacity(counts.len());
-    let mut making = 0.0;
+    let mut rest = 0.0;
     for (name, count) in counts {
         if name.ends_with(WITHOUT) {
-            making = count;
+            rest = count;
         } else {
-            kept.push((name, count - std::mem::take(&mut making)));
+            kept.push((name, count - std::mem::take(&mut rest)));
         }
     }
     kept
@@ -140,8 +151,11 @@ fn end_of_part() {
 /// The first argument of the process that is counted.
 const COUNTED: &str = "--counted";
 
-/// Ends the name of a part that only makes what an operation consumes.
-const WITHOUT: &str = " (made)";
+/// What the writer of the log does beside it depends on when it is woken.
+const MAIN_THREAD: &str = "01";
+
+/// Ends the name of a part that is taken off the next one.
+const WITHOUT: &str = " (rest)";
 
 /// Fills what is filled once: counters, buffers, tables of a parser.
 const WARM_UP: usize = 50;

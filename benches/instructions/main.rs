@@ -7,7 +7,8 @@
 //!
 //! Instructions are counted by valgrind and not timed, so that the figures are the same on a busy
 //! machine and on an idle one: two commits can be compared on a laptop. They say nothing of caches,
-//! system calls or waiting; for those there is `loadtest/`. A change of a per cent may be the seed of
+//! system calls or waiting; for those there is `loadtest/`. Nor of other threads: of the log, what a
+//! worker does is counted, and not what the writer does with whole buffers. A change of a per cent may be the seed of
 //! a hash table.
 //!
 //! A bench is one call of [`harness::Bench::measure`] in one of the files beside this one.

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::Request;
@@ -16,6 +17,8 @@ use portcullis::http::identity::Identity;
 use portcullis::service::location::Location;
 use portcullis::telemetry::app_log::AppLog;
 use portcullis::telemetry::app_log::LogSink;
+use portcullis::telemetry::service_metrics::Protocol;
+use portcullis::telemetry::service_metrics::RequestDone;
 
 use crate::fixture;
 use crate::harness::Bench;
@@ -23,6 +26,7 @@ use crate::harness::Bench;
 pub(crate) fn all(bench: &mut Bench) {
     head(bench);
     exchange(bench);
+    metrics(bench);
     let location = Location::parse("https://www.example.com{uri}").expect("a template");
     bench.measure("redirect: location", || {
         let location = black_box(&location);
@@ -57,22 +61,45 @@ fn exchange(bench: &mut Bench) {
     let log = AppLog::start(1, &recorder).expect("threads");
     let to_nowhere = LogTarget::File(Path::new("/dev/null").to_owned());
     let sink = log.sink(&to_nowhere, 1.0).expect("a sink");
-    for (name, sink) in
-        [("exchange: counts, no log", LogSink::off()), ("exchange: counts and log line", sink)]
-    {
+    let client = |sink| {
         let shop = fixture::service(&recorder, "shop", &[domain()], sink);
-        let client = Arc::new(ClientSide::new(fixture::connection(&recorder, shop)));
-        let request = request();
-        bench.measure(name, || {
-            let mut exchange = Exchange::begin(Arc::clone(&client), &request);
-            exchange.for_host(HOST);
-            exchange.served_by(None);
-            exchange.answered(200);
-            exchange.sent(1024);
-            exchange.response_ended();
-        });
-    }
+        Arc::new(ClientSide::new(fixture::connection(&recorder, shop)))
+    };
+    let (silent, logged) = (client(LogSink::off()), client(sink));
+    let request = request();
+    let exchange = |client: &Arc<ClientSide>| {
+        let mut exchange = Exchange::begin(Arc::clone(client), &request);
+        exchange.for_host(HOST);
+        exchange.served_by(None);
+        exchange.answered(200);
+        exchange.sent(1024);
+        exchange.response_ended();
+    };
+    // Until the buffers of lines are as large, and as many, as they become.
+    (0..MANY).for_each(|_| exchange(&logged));
+    bench.measure("exchange: counts, no log", || exchange(&silent));
+    bench.measure("exchange: counts and log line", || exchange(&logged));
+    bench.measure_beyond("log line: a request", || exchange(&silent), || exchange(&logged));
     log.finish();
+}
+
+/// What a service counts of a request.
+fn metrics(bench: &mut Bench) {
+    let recorder = fixture::recorder();
+    let shop = fixture::service(&recorder, "shop", &[domain()], LogSink::off());
+    let done = RequestDone {
+        protocol: Protocol::Http1,
+        status: 200,
+        duration: Duration::from_micros(700),
+        upstream: Some(Duration::from_micros(400)),
+        received: 0,
+        sent: 1024,
+    };
+    bench.measure("metrics: a request begins and ends", || {
+        let active = shop.metrics.request_started();
+        shop.metrics.request(black_box(&done));
+        active
+    });
 }
 
 fn domain() -> String {
@@ -97,5 +124,8 @@ fn request() -> Request<Empty<&'static [u8]>> {
     }
     request
 }
+
+/// Lines that fill the buffer of a worker many times over.
+const MANY: usize = 5000;
 
 const HOST: HeaderValue = HeaderValue::from_static("shop.example.com");
