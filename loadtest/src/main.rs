@@ -7,10 +7,12 @@
 
 mod bench;
 mod contender;
+mod history;
 mod load;
 mod measure;
 mod options;
 mod origin;
+mod picture;
 mod placement;
 mod process;
 mod relay_origin;
@@ -18,9 +20,12 @@ mod report;
 mod results;
 mod running;
 mod scenario;
+mod setting;
 mod site;
 mod token;
 
+use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,9 +39,10 @@ use crate::bench::Bench;
 use crate::contender::Contender;
 use crate::options::Options;
 use crate::report::Report;
-use crate::report::Setting;
 use crate::results::Results;
 use crate::scenario::Scenario;
+use crate::setting::Participant;
+use crate::setting::Setting;
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -57,14 +63,21 @@ fn run(options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
+    let report = match &options.from {
+        Some(path) => Report::read(path)?,
+        None => measure(options)?,
+    };
+    write(options, &report)?;
+    Ok(report.results.failures.is_empty())
+}
+
+fn measure(options: &Options) -> Result<Report> {
     let scenarios = chosen_scenarios(options)?;
     let contenders = chosen_contenders(options)?;
-    let versions = versions(&contenders)?;
+    let participants = participants(&contenders)?;
     placement::raise_open_files();
     placement::raise_priority();
     let bench = Bench::new(options)?;
-    let placement = format!("{}, load and origin on CPU {}", bench.proxy_cpu, bench.load_cpu);
-    let setting = Setting::new(&bench.sizes, options.quick, placement, versions);
 
     let mut results = Results::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,8 +93,9 @@ fn run(options: &Options) -> Result<bool> {
     if !finished {
         results.failures.push("interrupted".to_owned());
     }
-    write(options, &Report { setting: &setting, results: &results }, &contenders)?;
-    Ok(results.failures.is_empty())
+    let placement = format!("{}, load and origin on CPU {}", bench.proxy_cpu, bench.load_cpu);
+    let setting = Setting::new(&bench.sizes, options.quick, placement, participants);
+    Ok(Report { setting, results })
 }
 
 async fn run_all(
@@ -134,13 +148,13 @@ fn built_portcullis() -> Result<PathBuf> {
     Ok(target.context("no target directory")?.join("dist").join("portcullis"))
 }
 
-/// Names and versions; all that is missing is said at once.
-fn versions(contenders: &[Contender]) -> Result<Vec<(String, String)>> {
+/// Who takes part, with versions; all that is missing is said at once.
+fn participants(contenders: &[Contender]) -> Result<Vec<Participant>> {
     let mut found = Vec::new();
     let mut missing = String::new();
     for contender in contenders {
         match contender.version() {
-            Ok(version) => found.push((contender.name.clone(), version)),
+            Ok(version) => found.push(Participant::new(contender, version)),
             Err(error) => missing.push_str(&format!("\n  {}: {error:#}", contender.title)),
         }
     }
@@ -160,15 +174,24 @@ fn versions(contenders: &[Contender]) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-fn write(options: &Options, report: &Report<'_>, contenders: &[Contender]) -> Result<()> {
-    let table = report.markdown(contenders);
+fn write(options: &Options, report: &Report) -> Result<()> {
+    let table = report.markdown();
     println!("{table}");
     if let Some(path) = &options.markdown {
-        std::fs::write(path, &table).with_context(|| format!("cannot write {}", path.display()))?;
+        write_file(path, &table)?;
     }
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(report)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write_file(path, &serde_json::to_string_pretty(report)?)?;
+    }
+    if let Some(path) = &options.picture {
+        write_file(path, &picture::svg(report)?)?;
+    }
+    if let Some(path) = &options.history {
+        history::append(path, report)?;
     }
     Ok(())
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

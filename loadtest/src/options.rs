@@ -54,6 +54,15 @@ pub struct Options {
     /// Also writes every value of every round to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Also draws the CPU costs, relative to nginx, into this file (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+    /// Also appends the ratios to nginx to this page, as a row (see loadtest/HISTORY.md)
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+    /// Measures nothing, and shows what an earlier run has written with --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "list", "only", "quick"])]
+    pub from: Option<PathBuf>,
     /// Keeps configurations, certificates and logs, and says where
     #[arg(long)]
     pub keep: bool,

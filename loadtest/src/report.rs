@@ -1,67 +1,39 @@
 //! The results as a Markdown table and as JSON.
 
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
+use anyhow::Context;
+use anyhow::Result;
+use serde::Deserialize;
 use serde::Serialize;
 
-use crate::contender::Contender;
-use crate::options::Sizes;
 use crate::results::Results;
 use crate::results::Role;
 use crate::results::Row;
 use crate::results::Unit;
-
-/// Where and how the results came to be.
-#[derive(Debug, Serialize)]
-pub struct Setting {
-    pub machine: String,
-    pub kernel: String,
-    pub placement: String,
-    /// Name and version of each contender.
-    pub contenders: Vec<(String, String)>,
-    pub rounds: u32,
-    /// Rounds of scenarios that start a proxy for each sample.
-    pub lifecycle_rounds: u32,
-    pub seconds: f64,
-    pub certificates: u32,
-    pub connections: u32,
-    pub reloads: u32,
-    pub quick: bool,
-}
+use crate::setting::Participant;
+use crate::setting::Setting;
 
 /// Setting and results, as they go to JSON.
-#[derive(Serialize)]
-pub struct Report<'a> {
-    pub setting: &'a Setting,
-    pub results: &'a Results,
+#[derive(Deserialize, Serialize)]
+pub struct Report {
+    pub setting: Setting,
+    pub results: Results,
 }
 
-impl Setting {
-    pub fn new(
-        sizes: &Sizes,
-        quick: bool,
-        placement: String,
-        versions: Vec<(String, String)>,
-    ) -> Self {
-        Self {
-            machine: machine(),
-            kernel: first_line("/proc/sys/kernel/osrelease"),
-            placement,
-            contenders: versions,
-            rounds: sizes.rounds,
-            lifecycle_rounds: sizes.lifecycle_rounds,
-            seconds: sizes.window.as_secs_f64(),
-            certificates: sizes.certificates,
-            connections: sizes.connections,
-            reloads: sizes.reloads,
-            quick,
-        }
+impl Report {
+    /// The report of an earlier run.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))
     }
-}
 
-impl Report<'_> {
     /// A table with one row for each value; in brackets the ratio to nginx in the same rounds.
-    pub fn markdown(&self, contenders: &[Contender]) -> String {
+    pub fn markdown(&self) -> String {
+        let contenders = &self.setting.contenders;
         let rows: Vec<&Row> =
             self.results.rows.iter().filter(|row| row.role != Role::Detail).collect();
         let has_subject = contenders.iter().any(|contender| contender.name == SUBJECT);
@@ -97,15 +69,15 @@ impl Report<'_> {
     }
 
     fn legend(&self) -> String {
-        let setting = self.setting;
+        let setting = &self.setting;
         let versions: Vec<String> =
-            setting.contenders.iter().map(|(_, version)| version.clone()).collect();
+            setting.contenders.iter().map(|contender| contender.version.clone()).collect();
         let mut text = format!(
             "\nMedians of {} rounds of {} s (memory, certificates and tokens: {}; reloads: one), proxies in \
              turn; in brackets the median of the ratios to nginx within a round, lower is better. CPU \
              time is user and system of all processes of a proxy. One worker on CPU {}; logs and \
              metrics on for all. {} certificates, {} idle connections, {} reloads.\n\n\
-             {}; Linux {}. {}.\n",
+             {}; Linux {}; {}, {}. {}.\n",
             setting.rounds,
             setting.seconds,
             setting.lifecycle_rounds,
@@ -115,6 +87,8 @@ impl Report<'_> {
             setting.reloads,
             setting.machine,
             setting.kernel,
+            setting.date,
+            setting.commit,
             versions.join("; "),
         );
         if setting.quick {
@@ -156,7 +130,7 @@ impl Unit {
     }
 }
 
-fn cell(row: &Row, contender: &Contender) -> String {
+fn cell(row: &Row, contender: &Participant) -> String {
     let Some(median) = row.median(&contender.name) else { return "-".to_owned() };
     let value = row.unit.format(median);
     if row.role != Role::Cost || contender.name == REFERENCE {
@@ -176,30 +150,15 @@ fn ratio(row: &Row, contender: &str, others: &[&str]) -> String {
 }
 
 /// With two digits at least that are not zeros in front, as far as anybody looks.
-fn written(ratio: f64) -> String {
+pub fn written(ratio: f64) -> String {
     let decimals = (1.0 - ratio.log10().floor()).clamp(2.0, 5.0) as usize;
     format!("{ratio:.decimals$}")
 }
 
-fn machine() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown CPU", |(_, model)| model.trim());
-    let count = text.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{count} CPUs, {model}")
-}
-
-fn first_line(path: &str) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
 /// Whose figures these are.
-const SUBJECT: &str = "portcullis";
+pub const SUBJECT: &str = "portcullis";
 /// To whom ratios are given.
-const REFERENCE: &str = "nginx";
+pub const REFERENCE: &str = "nginx";
 const RIVALS: [&str; 2] = ["nginx", "haproxy"];
 
 #[cfg(test)]

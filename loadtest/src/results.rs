@@ -1,5 +1,6 @@
 //! Values of all rounds, and what follows from them: medians, and medians of ratios within a round.
 
+use serde::Deserialize;
 use serde::Serialize;
 
 /// One value of one sample.
@@ -12,7 +13,7 @@ pub struct Measure {
 }
 
 /// How a value is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     Count,
@@ -27,7 +28,7 @@ pub enum Unit {
 }
 
 /// What a value is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A row of the table, with ratios; lower is better.
@@ -53,7 +54,7 @@ impl Measure {
 }
 
 /// Everything that was measured, in the order of the scenarios.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Results {
     pub rows: Vec<Row>,
     /// Samples that failed, in words.
@@ -61,17 +62,17 @@ pub struct Results {
 }
 
 /// One value over all contenders and rounds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Row {
-    pub scenario: &'static str,
-    pub title: &'static str,
+    pub scenario: String,
+    pub title: String,
     pub unit: Unit,
     pub role: Role,
     pub columns: Vec<Column>,
 }
 
 /// The values of one contender, by round; none where a sample failed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Column {
     pub contender: String,
     pub rounds: Vec<Option<f64>>,
@@ -79,25 +80,19 @@ pub struct Column {
 
 impl Results {
     /// Adds the values of a sample.
-    pub fn record(
-        &mut self,
-        scenario: &'static str,
-        contender: &str,
-        round: usize,
-        sample: &[Measure],
-    ) {
+    pub fn record(&mut self, scenario: &str, contender: &str, round: usize, sample: &[Measure]) {
         for measure in sample {
             self.row(scenario, measure).set(contender, round, measure.value);
         }
     }
 
-    fn row(&mut self, scenario: &'static str, measure: &Measure) -> &mut Row {
+    fn row(&mut self, scenario: &str, measure: &Measure) -> &mut Row {
         let found =
             self.rows.iter().position(|row| row.scenario == scenario && row.title == measure.title);
         let position = found.unwrap_or_else(|| {
             self.rows.push(Row {
-                scenario,
-                title: measure.title,
+                scenario: scenario.to_owned(),
+                title: measure.title.to_owned(),
                 unit: measure.unit,
                 role: measure.role,
                 columns: Vec::new(),

@@ -210,7 +210,7 @@ fn small(site: &Site) -> http1::Request {
 
 const HTTP2_TITLES: [&str; 2] =
     ["HTTP/2, 1 KiB, 4 connections with 8 streams", "HTTP/2, 16 KiB, 4 connections with 8 streams"];
-const POST_QUANTUM_TITLE: &str = "Full TLS 1.3 handshake, P-256, X25519MLKEM768 offered";
+const POST_QUANTUM_TITLE: &str = "Full TLS 1.3 handshake, X25519MLKEM768 offered";
 const SPLICE_TITLES: [&str; 2] =
     ["Passthrough down, HAProxy with splice-auto", "Passthrough up, HAProxy with splice-auto"];
 /// Requests of a connection that is not kept for long.
