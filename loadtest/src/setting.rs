@@ -14,7 +14,7 @@ use crate::options::Sizes;
 pub struct Setting {
     /// The day on which it ended, in UTC.
     pub date: String,
-    /// What the working directory had checked out.
+    /// What the working directory had checked out; "dirty" with changes.
     pub commit: String,
     pub machine: String,
     pub kernel: String,
@@ -72,7 +72,8 @@ impl Setting {
 
 /// Outside of a repository there is none.
 fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
     output.ok().filter(|output| output.status.success()).map_or("unknown".to_owned(), |output| {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     })
