@@ -94,13 +94,13 @@ impl fmt::Display for ServerName {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum DomainPattern {
     /// `.example.com`: the apex and everything below it. Holds `example.com`.
-    ApexAndBelow(Box<str>),
+    ApexAndBelow(Arc<str>),
     /// `*.example.com`: one or more labels below the apex, not the apex. Holds `example.com`.
-    Below(Box<str>),
+    Below(Arc<str>),
     /// `a.example.com`: this name alone.
-    Exact(Box<str>),
+    Exact(Arc<str>),
     /// `www.example.*`: this stem and one or more labels after it. Holds `www.example`.
-    Stem(Box<str>),
+    Stem(Arc<str>),
 }
 
 impl DomainPattern {
@@ -122,7 +122,7 @@ impl FromStr for DomainPattern {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let (make, rest): (fn(Box<str>) -> Self, &str) = if let Some(rest) = text.strip_prefix("*.")
+        let (make, rest): (fn(Arc<str>) -> Self, &str) = if let Some(rest) = text.strip_prefix("*.")
         {
             (Self::Below, rest)
         } else if let Some(rest) = text.strip_suffix(".*") {

@@ -59,7 +59,7 @@ fn head(bench: &mut Bench) {
 fn exchange(bench: &mut Bench) {
     let recorder = fixture::recorder();
     let log = AppLog::start(1, &recorder).expect("threads");
-    let to_nowhere = LogTarget::File(Path::new("/dev/null").to_owned());
+    let to_nowhere = LogTarget::File(Path::new("/dev/null").into());
     let sink = log.sink(&to_nowhere, 1.0).expect("a sink");
     let client = |sink| {
         let shop = fixture::service(&recorder, "shop", &[domain()], sink);

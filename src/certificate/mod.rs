@@ -38,8 +38,8 @@ pub struct Certificate {
     /// `None` until something could be loaded.
     material: Live<Option<Arc<Material>>>,
     on_disk: AtomicU8,
-    /// Why the files are of no use. Written by the control plane, read by status.
-    problem: Mutex<Option<MaterialError>>,
+    /// Why the files are of no use: rare, and large. Written by the control plane, read by status.
+    problem: Mutex<Option<Box<MaterialError>>>,
 }
 
 /// How what is served compares with the files (SPEC RL-5).
@@ -59,7 +59,7 @@ impl Certificate {
     pub fn new(name: CertificateName, loaded: Result<Material, MaterialError>) -> Self {
         let (material, on_disk, problem) = match loaded {
             Ok(material) => (Some(Arc::new(material)), OnDisk::Same, None),
-            Err(error) => (None, OnDisk::Broken, Some(error)),
+            Err(error) => (None, OnDisk::Broken, Some(Box::new(error))),
         };
         Self {
             name,
@@ -81,7 +81,7 @@ impl Certificate {
 
     /// Why the files cannot be served; `None` while they can.
     pub fn problem(&self) -> Option<MaterialError> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
     }
 
     /// Serves something else from the next handshake on; chain and key change together.
@@ -93,7 +93,7 @@ impl Certificate {
     /// Keeps serving what there is, and says that the files are of no use (SPEC RL-3).
     pub fn mark_broken(&self, error: MaterialError) {
         self.mark(OnDisk::Broken);
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(error));
     }
 
     /// Notes how the files compare with what is served.

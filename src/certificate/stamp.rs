@@ -12,9 +12,9 @@ pub struct FileStamp {
     inode: u64,
     size: u64,
     /// Nanoseconds since 1970.
-    modified: i128,
+    modified: i64,
     /// Nanoseconds since 1970; cannot be set by a user, so `touch -d` and `cp -p` do not hide a change.
-    changed: i128,
+    changed: i64,
 }
 
 impl FileStamp {
@@ -26,8 +26,9 @@ impl FileStamp {
 
 impl From<&Metadata> for FileStamp {
     fn from(metadata: &Metadata) -> Self {
+        // Only compared: that they begin again after 584 years does no harm.
         let nanoseconds =
-            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+            |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),

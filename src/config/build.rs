@@ -37,33 +37,29 @@ use crate::config::virtual_service::UnderscoreFields;
 use crate::config::virtual_service::VirtualService;
 use crate::names::CertificateName;
 use crate::names::HsmName;
+use crate::names::PoolName;
 use crate::names::TlsProfileName;
 use crate::names::VirtualServiceName;
 
-/// Without complaints, every field is either absent or good.
+/// Without complaints, every field is either absent or good. What is written is given up as it is taken over.
 pub fn config(
     raw: Raw,
     files: Vec<PathBuf>,
     include_directories: Vec<PathBuf>,
     directory: &Path,
 ) -> Config {
-    let mut virtual_services = BTreeMap::new();
-    let mut tls_profiles: BTreeMap<_, _> = raw
-        .tls_profiles
-        .into_iter()
-        .filter_map(|(name, profile)| Some((name, Arc::new(profile.content?))))
-        .collect();
-    for (name, service) in &raw.virtual_services {
-        let Some(content) = &service.content else { continue };
-        let profile = profile_of(content, &raw.virtual_services);
-        if let Some(built_in) = TlsProfile::named(profile.as_str()) {
-            tls_profiles.entry(profile.clone()).or_insert_with(|| Arc::new(built_in));
-        }
-        virtual_services.insert(
-            name.clone(),
-            Arc::new(virtual_service(name, content, profile, (&raw.virtual_services, &raw.log))),
-        );
-    }
+    let others = Others {
+        parents: &parents(&raw.virtual_services),
+        certificates: &raw.certificates,
+        pools: &raw.pools,
+        log: &raw.log,
+    };
+    let services = raw.virtual_services.into_iter().filter_map(|(name, service)| {
+        let service = virtual_service(&name, *service.content?, &others);
+        Some((name, Arc::new(service)))
+    });
+    let virtual_services: BTreeMap<_, _> = services.collect();
+    let tls_profiles = tls_profiles(raw.tls_profiles, &virtual_services);
     Config {
         files,
         include_directories,
@@ -87,9 +83,28 @@ pub fn config(
         pools: raw
             .pools
             .into_iter()
-            .filter_map(|(name, pool)| Some((name, Arc::new(build_pool(pool.content?)))))
+            .filter_map(|(name, pool)| Some((name, Arc::new(build_pool(*pool.content?)))))
             .collect(),
     }
+}
+
+/// Own profiles, and the built-in ones that are in use.
+fn tls_profiles(
+    own: BTreeMap<TlsProfileName, Named<TlsProfile>>,
+    services: &BTreeMap<VirtualServiceName, Arc<VirtualService>>,
+) -> BTreeMap<TlsProfileName, Arc<TlsProfile>> {
+    let own = own.into_iter();
+    let mut profiles: BTreeMap<_, _> =
+        own.filter_map(|(name, profile)| Some((name, Arc::new(*profile.content?)))).collect();
+    for VirtualService { tls_profile, .. } in services.values().map(|service| &**service) {
+        if profiles.contains_key(tls_profile) {
+            continue;
+        }
+        if let Some(built_in) = TlsProfile::named(tls_profile.as_str()) {
+            profiles.insert(tls_profile.clone(), Arc::new(built_in));
+        }
+    }
+    profiles
 }
 
 fn certificates(
@@ -99,7 +114,7 @@ fn certificates(
 ) -> BTreeMap<CertificateName, Arc<Certificate>> {
     raw.into_iter()
         .filter_map(|(name, certificate)| {
-            let RawCertificate { name: own, chain, key } = certificate.content?;
+            let RawCertificate { name: own, chain, key } = *certificate.content?;
             let key = key_source(key, hsms)?;
             Some((name, Arc::new(Certificate { name: own, chain, key, world_readable })))
         })
@@ -111,7 +126,7 @@ fn key_source(raw: RawKeySource, hsms: &Hsms) -> Option<KeySource> {
         RawKeySource::File { path, passphrase } => KeySource::File { path, passphrase },
         RawKeySource::Token(key) => {
             let hsm = token_keys::group(&key, hsms).ok()?.clone();
-            KeySource::Token { hsm, key: key.key.value }
+            KeySource::Token { hsm, key: Box::new(key.key.value) }
         }
     })
 }
@@ -124,41 +139,77 @@ fn hsms(raw: Hsms, world_readable: WorldReadableKeys) -> BTreeMap<HsmName, Arc<H
         .collect()
 }
 
+/// What a service is put together with, besides what it says itself.
+struct Others<'a> {
+    parents: &'a BTreeMap<VirtualServiceName, Inherited>,
+    certificates: &'a BTreeMap<CertificateName, Named<RawCertificate>>,
+    pools: &'a BTreeMap<PoolName, Named<RawPool>>,
+    log: &'a Log,
+}
+
+/// What children have from their parent unless they say otherwise.
+struct Inherited {
+    tls_profile: TlsProfileName,
+    trusted_proxies: Vec<IpNet>,
+}
+
+fn parents(services: &Services) -> BTreeMap<VirtualServiceName, Inherited> {
+    let written = services.iter().filter_map(|(name, one)| Some((name, one.content.as_ref()?)));
+    let parents = written.filter(|(_, content)| content.parent.is_absent());
+    let inherited = |content: &RawVirtualService| Inherited {
+        tls_profile: content.tls_profile.good().map_or_else(intermediate, |one| one.value.clone()),
+        trusted_proxies: content.trusted_proxies.good().map(values).unwrap_or_default(),
+    };
+    parents.map(|(name, content)| (name.clone(), inherited(content))).collect()
+}
+
+fn intermediate() -> TlsProfileName {
+    tls_profile::INTERMEDIATE.parse().expect("the names of built-in profiles are names")
+}
+
 fn virtual_service(
     name: &VirtualServiceName,
-    content: &RawVirtualService,
-    tls_profile: TlsProfileName,
-    (services, shared_log): (&Services, &Log),
+    content: RawVirtualService,
+    others: &Others<'_>,
 ) -> VirtualService {
-    let log = content.log.good().map(|log| log.value.clone()).unwrap_or_default();
+    let mode = content.mode();
+    let log = content.log.value().unwrap_or_default();
+    let parent = content.parent.good().map(|parent| &parent.value);
+    let inherited = parent.and_then(|parent| others.parents.get(parent));
+    let tls_profile = || inherited.map(|parent| parent.tls_profile.clone());
+    let proxies = || inherited.map(|parent| parent.trusted_proxies.clone());
+    let own_proxies = content.trusted_proxies.good().map(values);
+    let certificates = content.certificates.value().unwrap_or_default().into_iter();
     VirtualService {
         name: name.clone(),
-        role: role(content),
-        certificates: content.certificates.good().map(values).unwrap_or_default(),
-        tls_profile,
-        target: target(content),
-        host_check: content.host_check.good().map_or(HostCheck::Strict, |check| check.value),
-        mode: content.mode(),
-        handshakes: content.handshakes.good().map(|number| number.value),
-        handshakes_per_second: content.handshakes_per_second.good().map(|number| number.value),
-        tunnel_idle: content.tunnel_idle.good().map(|idle| idle.value),
-        underscore_fields: content
-            .underscore_fields
-            .good()
-            .map_or(UnderscoreFields::Drop, |fields| fields.value),
-        trusted_proxies: trusted_proxies(content, services),
-        forwarded: content
-            .forwarded
-            .good()
-            .map_or(Forwarded::XForwarded, |forwarded| forwarded.value),
-        policy: content.policy.policy.clone(),
-        http_redirect: content
-            .http_redirect
-            .good()
-            .map(|redirect| redirect.value.clone())
-            .unwrap_or_default(),
-        log: log.application.as_ref().unwrap_or(&shared_log.application).for_service(name),
-        log_sample: log.sample.unwrap_or(shared_log.sample),
+        certificates: certificates.map(|one| same(&one.value, others.certificates)).collect(),
+        tls_profile: (content.tls_profile.value().or_else(tls_profile))
+            .unwrap_or_else(intermediate),
+        target: target(content.pool.value(), content.no_pool.value(), others.pools),
+        host_check: content.host_check.or(HostCheck::Strict),
+        mode,
+        handshakes: content.handshakes.value(),
+        handshakes_per_second: content.handshakes_per_second.value(),
+        tunnel_idle: content.tunnel_idle.value(),
+        underscore_fields: content.underscore_fields.or(UnderscoreFields::Drop),
+        trusted_proxies: own_proxies.or_else(proxies).unwrap_or_default(),
+        forwarded: content.forwarded.or(Forwarded::XForwarded),
+        policy: content.policy.policy,
+        http_redirect: content.http_redirect.value().unwrap_or_default(),
+        log: log.application.as_ref().unwrap_or(&others.log.application).for_service(name),
+        log_sample: log.sample.unwrap_or(others.log.sample),
+        role: match content.parent.value() {
+            Some(parent) => Role::Child {
+                parent: same(&parent, others.parents),
+                domains: content.domains.good().map(values).unwrap_or_default().into(),
+            },
+            None => Role::Parent {
+                listen: content.listen.good().map(values).unwrap_or_default(),
+                redirect_http: content.redirect_http.good().map(values).unwrap_or_default(),
+                strict_sni: content.strict_sni.or(false),
+                proxy_protocol: content.proxy_protocol.good().map(values).unwrap_or_default(),
+            },
+        },
     }
 }
 
@@ -166,49 +217,19 @@ fn values<T: Clone>(list: &Located<Vec<Located<T>>>) -> Vec<T> {
     list.value.iter().map(|entry| entry.value.clone()).collect()
 }
 
-/// Its own, or that of its parent, or `intermediate`.
-fn profile_of(content: &RawVirtualService, services: &Services) -> TlsProfileName {
-    let inherited = parent(content, services).and_then(|parent| parent.tls_profile.good());
-    match content.tls_profile.good().or(inherited) {
-        Some(profile) => profile.value.clone(),
-        None => {
-            tls_profile::INTERMEDIATE.parse().expect("the names of built-in profiles are names")
-        }
-    }
+/// A name as the table has it that it leads to: those who name one share it.
+fn same<N: Clone + Ord, T>(name: &N, entries: &BTreeMap<N, T>) -> N {
+    entries.get_key_value(name).map_or(name, |(known, _)| known).clone()
 }
 
-/// Its own, or those of its parent.
-fn trusted_proxies(content: &RawVirtualService, services: &Services) -> Vec<IpNet> {
-    let inherited = parent(content, services).and_then(|parent| parent.trusted_proxies.good());
-    content.trusted_proxies.good().or(inherited).map(values).unwrap_or_default()
-}
-
-fn parent<'a>(
-    content: &RawVirtualService,
-    services: &'a Services,
-) -> Option<&'a RawVirtualService> {
-    services.get(&content.parent.good()?.value)?.content.as_ref()
-}
-
-fn role(content: &RawVirtualService) -> Role {
-    match content.parent.good() {
-        Some(parent) => Role::Child {
-            parent: parent.value.clone(),
-            domains: content.domains.good().map(values).unwrap_or_default(),
-        },
-        None => Role::Parent {
-            listen: content.listen.good().map(values).unwrap_or_default(),
-            redirect_http: content.redirect_http.good().map(values).unwrap_or_default(),
-            strict_sni: content.strict_sni.good().is_some_and(|strict| strict.value),
-            proxy_protocol: content.proxy_protocol.good().map(values).unwrap_or_default(),
-        },
-    }
-}
-
-fn target(content: &RawVirtualService) -> Target {
-    match (content.pool.good(), content.no_pool.good()) {
-        (Some(pool), _) => Target::Pool(pool.value.clone()),
-        (None, Some(no_pool)) => Target::NoPool(no_pool.value.clone()),
+fn target(
+    pool: Option<PoolName>,
+    no_pool: Option<NoPool>,
+    pools: &BTreeMap<PoolName, Named<RawPool>>,
+) -> Target {
+    match (pool, no_pool) {
+        (Some(pool), _) => Target::Pool(same(&pool, pools)),
+        (None, Some(no_pool)) => Target::NoPool(no_pool),
         (None, None) => Target::NoPool(NoPool::Close),
     }
 }

@@ -45,7 +45,7 @@ pub enum KeySource {
         /// The group whose members hold it.
         hsm: HsmName,
         /// Which key. Where it names a token, only the members that are this token sign.
-        key: KeySelector,
+        key: Box<KeySelector>,
     },
 }
 

@@ -128,7 +128,7 @@ impl Loading<'_> {
                     .complain(complaint.help("name the file in the `include` of the main file"));
             }
         }
-        self.raw.add(&document, root.get_ref(), file);
+        self.raw.add(&document, root.into_inner(), file);
         self.complaints.extend(document.complaints.into_inner());
         document.directory
     }

@@ -89,6 +89,23 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.virtual_services["edge"].target, Target::NoPool(NoPool::Close));
 }
 
+/// Ten thousand children name one parent and one pool.
+#[test]
+fn what_leads_to_a_table_is_the_name_that_the_table_has() {
+    let config = good(FAMILY).config;
+    let services = &config.virtual_services;
+    let shop = &services["shop"];
+    let Role::Child { parent, .. } = &shop.role else { panic!("a child") };
+    let (edge, _) = services.get_key_value("edge").unwrap();
+    assert!(std::ptr::eq(parent.as_str(), edge.as_str()));
+    let Target::Pool(pool) = &shop.target else { panic!("a pool") };
+    let (named, _) = config.pools.get_key_value(pool.as_str()).unwrap();
+    assert!(std::ptr::eq(pool.as_str(), named.as_str()));
+    let (certificate, _) =
+        config.certificates.get_key_value(shop.certificates[0].as_str()).unwrap();
+    assert!(std::ptr::eq(shop.certificates[0].as_str(), certificate.as_str()));
+}
+
 /// VS-1, VS-3
 #[test]
 fn a_child_inherits_the_profile_and_its_domains_are_normalised() {
@@ -96,7 +113,7 @@ fn a_child_inherits_the_profile_and_its_domains_are_normalised() {
     let shop = &config.virtual_services["shop"];
     assert_eq!(shop.tls_profile.as_str(), "modern");
     assert_eq!(shop.host_check, HostCheck::Strict);
-    let domains = vec![name("shop.example.com"), name("*.shop.example.com")];
+    let domains = [name("shop.example.com"), name("*.shop.example.com")].into();
     assert_eq!(shop.role, Role::Child { parent: name("edge"), domains });
     assert_eq!(config.tls_profiles["modern"].versions, [TlsVersion::Tls13]);
     assert!(!config.tls_profiles.contains_key("intermediate"), "only what is in use");
@@ -122,8 +139,8 @@ fn logs_come_from_the_service_or_else_from_the_process() {
         + &FAMILY.replace("pool = 'site'", "pool = 'site'\nlog = { sample = 0 }");
     let config = good(&text).config;
     let log = |service: &str| config.virtual_services[service].log.clone();
-    assert_eq!(log("shop"), LogTarget::File("etc/logs/shop.log".into()));
-    assert_eq!(log("edge"), LogTarget::File("etc/logs/edge.log".into()));
+    assert_eq!(log("shop"), LogTarget::File(Path::new("etc/logs/shop.log").into()));
+    assert_eq!(log("edge"), LogTarget::File(Path::new("etc/logs/edge.log").into()));
     assert!(config.virtual_services["shop"].log_sample < 0.01);
     assert!((config.virtual_services["edge"].log_sample - 0.5).abs() < 0.01);
 }

@@ -1,6 +1,7 @@
 //! `[log]`: where the application log and the operational messages go.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::read::Field;
 use crate::config::read::Table;
@@ -27,7 +28,7 @@ pub struct Log {
 pub enum LogTarget {
     /// A file, re-opened on SIGUSR1. `{virtual_service}` in it has been replaced where it is used
     /// (see [`LogTarget::for_service`]).
-    File(PathBuf),
+    File(Arc<Path>),
     /// Nowhere.
     Off,
     /// Standard output.
@@ -154,7 +155,7 @@ impl LogTarget {
         match self {
             Self::File(path) => match path.to_str() {
                 Some(text) if text.contains(PLACEHOLDER) => {
-                    Self::File(text.replace(PLACEHOLDER, service.as_str()).into())
+                    Self::File(Path::new(&text.replace(PLACEHOLDER, service.as_str())).into())
                 }
                 _ => self.clone(),
             },
@@ -181,7 +182,7 @@ impl LogTarget {
             value.complain("unknown placeholder in the path of a log", "", Some(help));
             return None;
         }
-        value.path().map(Self::File)
+        value.path().map(|path| Self::File(path.into()))
     }
 }
 
@@ -208,9 +209,12 @@ mod tests {
 
     #[test]
     fn the_placeholder_makes_one_file_for_each_service() {
-        let target = LogTarget::File("logs/{virtual_service}.log".into());
+        let target = LogTarget::File(Path::new("logs/{virtual_service}.log").into());
         let service = "shop".parse().expect("a name");
-        assert_eq!(target.for_service(&service), LogTarget::File("logs/shop.log".into()));
+        assert_eq!(
+            target.for_service(&service),
+            LogTarget::File(Path::new("logs/shop.log").into())
+        );
         assert_eq!(LogTarget::Stdout.for_service(&service), LogTarget::Stdout);
     }
 }

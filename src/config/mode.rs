@@ -32,8 +32,11 @@ pub fn check_keys(table: &Table<'_>, service: &RawVirtualService) {
         let help = format!("remove `{key}`, or `mode` for HTTP");
         table.document().complain(complaint.help(help));
     }
-    let limits = &service.policy.policy.rate_limits;
-    let counts_requests = limits.iter().any(|limit| limit.counts == Counted::Requests);
+    let policy = service.policy.policy.as_deref();
+    let counts_requests = policy
+        .into_iter()
+        .flat_map(|policy| &policy.rate_limits)
+        .any(|limit| limit.counts == Counted::Requests);
     if let (true, Some(value)) = (counts_requests, table.value("rate_limits")) {
         let message = format!("requests are not counted with `mode = \"{word}\"`");
         let complaint = because(Complaint::error(value.key_place(), message));

@@ -22,7 +22,7 @@ use crate::config::source::Located;
 use crate::config::value::Value;
 use crate::names::PoolName;
 
-/// Empty for most services: they pay nothing for it.
+/// Most services have none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// `allow`: where clients may come from; empty: anywhere.
@@ -174,8 +174,8 @@ pub const COOKIE_KEYS: &[Key] = &[
 /// A policy before the pools of its rules are known to exist.
 #[derive(Debug)]
 pub struct RawPolicy {
-    /// The policy.
-    pub policy: Policy,
+    /// The policy; None where nothing of it was written.
+    pub policy: Option<Box<Policy>>,
     /// The pools that its rules name.
     pub pools: Vec<Located<PoolName>>,
 }
@@ -201,6 +201,7 @@ impl RawPolicy {
             client_certificate_headers: table.or("client_certificate_headers", false, Value::flag),
             rules: rules.rules,
         };
+        let policy = (!policy.is_empty()).then(|| Box::new(policy));
         Self { policy, pools: rules.pools }
     }
 }

@@ -5,7 +5,10 @@ use std::collections::btree_map::Entry as Slot;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use toml::Spanned;
+use toml::de::DeString;
 use toml::de::DeTable;
+use toml::de::DeValue;
 
 use crate::config::admin::Admin;
 use crate::config::admin::AdminListen;
@@ -44,8 +47,9 @@ pub struct Named<T> {
     pub place: Place,
     /// Which file that is, in the order of reading.
     pub file: usize,
-    /// What it says; None where that is past reading. The name exists all the same.
-    pub content: Option<T>,
+    /// What it says; None where that is past reading. The name exists all the same. It is large, and a map
+    /// moves what it holds.
+    pub content: Option<Box<T>>,
 }
 
 /// All tables of all files.
@@ -93,7 +97,8 @@ pub struct Raw {
 
 impl Raw {
     /// Adds what a file says. `include` is left to the caller, who knows whether this is the main file.
-    pub fn add<'a>(&mut self, document: &'a Document<'a>, root: &'a DeTable<'a>, file: usize) {
+    /// Each table is given up when it has been read: of ten thousand there are never two forms at once.
+    pub fn add(&mut self, document: &Document<'_>, root: DeTable<'_>, file: usize) {
         for (key, value) in root {
             let name: &str = key.get_ref();
             let known = schema::TOP.iter().map(|key| key.name);
@@ -106,19 +111,18 @@ impl Raw {
                 document.complain(complaint.maybe_help(help));
                 continue;
             };
-            let value = Value::new(document, word, value).with_key(key.span());
-            let reading = Reading { document, file };
+            let reading = Reading { document, file, word, key };
             match word {
                 "virtual_service" => {
-                    reading.named(&value, &mut self.virtual_services, RawVirtualService::read);
+                    reading.named(value, &mut self.virtual_services, RawVirtualService::read);
                 }
                 "certificate" => {
-                    reading.named(&value, &mut self.certificates, RawCertificate::read);
+                    reading.named(value, &mut self.certificates, RawCertificate::read);
                 }
-                "hsm" => reading.named(&value, &mut self.hsms, RawHsm::read),
-                "tls_profile" => reading.named(&value, &mut self.tls_profiles, read_profile),
-                "pool" => reading.named(&value, &mut self.pools, RawPool::read),
-                _ => self.add_once(word, &value),
+                "hsm" => reading.named(value, &mut self.hsms, RawHsm::read),
+                "tls_profile" => reading.named(value, &mut self.tls_profiles, read_profile),
+                "pool" => reading.named(value, &mut self.pools, RawPool::read),
+                _ => self.add_once(word, &reading.value(&value)),
             }
         }
     }
@@ -170,27 +174,32 @@ impl Raw {
     }
 }
 
-/// One file on its way into the maps.
+/// What stands under one key of a file, on its way into the maps.
 struct Reading<'a> {
     document: &'a Document<'a>,
     file: usize,
+    word: &'static str,
+    key: Spanned<DeString<'a>>,
 }
 
-impl<'a> Reading<'a> {
+impl Reading<'_> {
+    fn value<'v>(&'v self, value: &'v Spanned<DeValue<'v>>) -> Value<'v> {
+        Value::new(self.document, self.word, value).with_key(self.key.span())
+    }
+
     fn named<N, T>(
         &self,
-        value: &Value<'a>,
+        value: Spanned<DeValue<'_>>,
         into: &mut BTreeMap<N, Named<T>>,
-        read: impl Fn(&Located<N>, &Value<'a>) -> Option<T>,
+        read: impl Fn(&Located<N>, &Value<'_>) -> Option<T>,
     ) where
         N: FromStr<Err = NameError> + Ord + Clone + std::fmt::Display,
     {
-        let Some(entries) = value.entries() else {
-            let word = value.word_of_table();
-            let help = format!("write one table for each, with its name: [{word}.NAME]");
-            value.wrong_type_help("a table of named tables", Some(help));
-            return;
-        };
+        if !value.get_ref().is_table() {
+            let help = format!("write one table for each, with its name: [{}.NAME]", self.word);
+            self.value(&value).wrong_type_help("a table of named tables", Some(help));
+        }
+        let DeValue::Table(entries) = value.into_inner() else { return };
         for (name, entry) in entries {
             let place = self.document.place(name.span());
             let name = match parse_name::<N>(name.get_ref()) {
@@ -202,20 +211,19 @@ impl<'a> Reading<'a> {
                     continue;
                 }
             };
-            let entry = value.named(entry);
+            let entry = self.value(&entry);
             if entry.entries().is_none() {
-                self.complain_bare(&entry, &name.to_string(), place);
+                self.complain_bare(&name.to_string(), place);
                 continue;
             }
             let name = Located { value: name, place: place.clone() };
-            let content = read(&name, &entry);
+            let content = read(&name, &entry).map(Box::new);
             match into.entry(name.value.clone()) {
                 Slot::Vacant(slot) => {
                     slot.insert(Named { place, file: self.file, content });
                 }
                 Slot::Occupied(first) => {
-                    let word = value.word_of_table();
-                    let message = format!("[{word}.{}] stands in two files", name.value);
+                    let message = format!("[{}.{}] stands in two files", self.word, name.value);
                     let complaint = Complaint::error(place, message)
                         .label("again")
                         .see(first.get().place.clone(), "first here")
@@ -227,8 +235,8 @@ impl<'a> Reading<'a> {
     }
 
     /// `[pool] endpoints = ..`: the name was forgotten.
-    fn complain_bare(&self, entry: &Value<'a>, name: &str, place: Place) {
-        let word = entry.word_of_table();
+    fn complain_bare(&self, name: &str, place: Place) {
+        let word = self.word;
         let is_key = schema::keys_of(word).any(|key| key.name == name);
         let (message, help) = if is_key {
             let message = format!("`{name}` stands in [{word}], which has no name");

@@ -166,9 +166,14 @@ pub enum Field<T> {
 impl<T> Field<T> {
     /// The value, or what holds without one.
     pub fn or(self, default: T) -> T {
+        self.value().unwrap_or(default)
+    }
+
+    /// The value, if there is a good one, to keep.
+    pub fn value(self) -> Option<T> {
         match self {
-            Self::Absent | Self::Bad(_) => default,
-            Self::Good(located) => located.value,
+            Self::Absent | Self::Bad(_) => None,
+            Self::Good(located) => Some(located.value),
         }
     }
 

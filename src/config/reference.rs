@@ -178,9 +178,9 @@ mod tests {
         assert!(config.tickets.secret.is_some());
         assert!(config.pools.values().all(|pool| pool.tls.is_some()));
         assert!(config.virtual_services.values().all(|service| service.log_sample < 1.0));
-        let shop = &config.virtual_services["shop"];
-        assert_eq!(shop.policy.rules.len(), 1);
-        assert!(shop.policy.hsts.is_some() && !shop.policy.error_pages.is_empty());
+        let policy = config.virtual_services["shop"].policy.as_ref().unwrap();
+        assert_eq!(policy.rules.len(), 1);
+        assert!(policy.hsts.is_some() && !policy.error_pages.is_empty());
     }
 
     /// `# key = value` without the comment sign; sentences stay comments, and so do keys that others

@@ -32,7 +32,7 @@ pub fn group<'a>(key: &'a TokenKey, hsms: &'a Hsms) -> Result<&'a HsmName, Vec<&
     let selector = &key.key.value;
     let may_have_it =
         |raw: &RawHsm| !names_a_token(selector) || members_of(selector, &raw.hsm).next().is_some();
-    let groups = hsms.iter().filter(|(_, named)| named.content.as_ref().is_some_and(may_have_it));
+    let groups = hsms.iter().filter(|(_, named)| named.content.as_deref().is_some_and(may_have_it));
     match groups.map(|(name, _)| name).collect::<Vec<_>>().as_slice() {
         [only] => Ok(only),
         others => Err(others.to_vec()),

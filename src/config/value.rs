@@ -55,12 +55,6 @@ impl<'a> Value<'a> {
         self
     }
 
-    /// A value in this table of named tables.
-    #[must_use]
-    pub fn named(&self, value: &'a Spanned<DeValue<'a>>) -> Self {
-        Self { value, ..self.clone() }
-    }
-
     /// A value in this table whose key the operator chose, such as a header.
     #[must_use]
     pub fn entry(&self, value: &'a Spanned<DeValue<'a>>) -> Self {

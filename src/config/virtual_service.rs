@@ -1,5 +1,7 @@
 //! `[virtual_service.NAME]`: a parent that owns sockets, or a child that owns domains.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -47,14 +49,26 @@ pub struct VirtualService {
     pub trusted_proxies: Vec<IpNet>,
     /// `forwarded`: which fields tell the endpoint about the client. Default `x_forwarded`.
     pub forwarded: Forwarded,
-    /// What is done with requests beside passing them on.
-    pub policy: Policy,
+    /// What is done with requests beside passing them on; None: nothing.
+    pub policy: Option<Box<Policy>>,
     /// What a plain HTTP request for one of the child's domains is answered with.
     pub http_redirect: HttpRedirect,
     /// From the service, or else from `[log]`, with `{virtual_service}` replaced.
     pub log: LogTarget,
     /// Fraction of the lines of successful exchanges that are written; from the service or `[log]`.
     pub log_sample: f64,
+}
+
+impl VirtualService {
+    /// Whether the endpoints are told about the client's certificate.
+    pub fn tells_client_certificates(&self) -> bool {
+        self.policy.as_deref().is_some_and(|policy| policy.client_certificate_headers)
+    }
+
+    /// Files with the body of answers of the proxy itself, by status.
+    pub fn error_pages(&self) -> impl Iterator<Item = (&u16, &PathBuf)> {
+        self.policy.as_deref().into_iter().flat_map(|policy| &policy.error_pages)
+    }
 }
 
 /// Which side of the family.
@@ -65,7 +79,7 @@ pub enum Role {
         /// Whose sockets it is reached through.
         parent: VirtualServiceName,
         /// At least one; no pattern twice among the children of a parent.
-        domains: Vec<DomainPattern>,
+        domains: Arc<[DomainPattern]>,
     },
     /// Owns sockets, and serves what no child matches.
     Parent {

@@ -27,10 +27,10 @@ use crate::runtime::reload::State;
 use crate::runtime::report::ReloadReport;
 use crate::runtime::sources::Sources;
 use crate::runtime::status::Phase;
-use crate::runtime::watch::Dependent;
-use crate::runtime::watch::Files;
 use crate::runtime::watch::Look;
 use crate::runtime::watch::Watch;
+use crate::runtime::watched::Dependent;
+use crate::runtime::watched::Files;
 
 /// A started proxy: it serves; this is the control plane that looks after it.
 #[derive(Debug)]

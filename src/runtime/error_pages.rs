@@ -52,9 +52,8 @@ impl ErrorPages {
         let mut services = BTreeMap::new();
         let mut faults = Vec::new();
         for (name, service) in &config.virtual_services {
-            let wanted = &service.policy.error_pages;
             let mut pages = Pages::new();
-            for (status, path) in wanted {
+            for (status, path) in service.error_pages() {
                 match files.entry(path).or_insert_with(|| read(path)) {
                     Ok(page) => drop(pages.insert(*status, page.clone())),
                     Err(error) => faults.push(Fault::ErrorPage {
@@ -87,7 +86,8 @@ impl ErrorPages {
 
 /// Every file that some service names.
 pub fn paths(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    config.virtual_services.values().flat_map(|service| service.policy.error_pages.values())
+    let services = config.virtual_services.values();
+    services.flat_map(|service| service.error_pages().map(|(_, path)| path))
 }
 
 fn read(path: &Path) -> Result<Bytes, PageError> {

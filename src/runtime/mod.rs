@@ -33,4 +33,5 @@ pub mod status;
 pub mod turns;
 pub mod turnstile;
 pub mod watch;
+pub mod watched;
 pub mod worker;

@@ -36,6 +36,7 @@ use crate::service::Parts;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::policy::Policy;
+use crate::telemetry::app_log::Sinks;
 use crate::telemetry::service_metrics::ServiceMetrics;
 use crate::tls::acceptor::Acceptor;
 use crate::tls::client;
@@ -292,6 +293,7 @@ impl Preparation<'_> {
         made: Made<'_>,
     ) -> BTreeMap<VirtualServiceName, Arc<VirtualService>> {
         let mut services = BTreeMap::new();
+        let mut sinks = Sinks::new(&self.process.log);
         for (name, config) in &self.wanted.virtual_services {
             if !plan.virtual_services.makes(name) {
                 continue;
@@ -300,7 +302,7 @@ impl Preparation<'_> {
             let slots = config.certificates.iter().map(|used| Arc::clone(&made.certificates[used]));
             let ticketer = self.process.tickets.ticketer(name, profile.client_auth_digest());
             let tls = Acceptor::new(Arc::clone(&profile), slots.collect(), ticketer);
-            let log = self.process.log.sink(&config.log, config.log_sample);
+            let log = sinks.sink(&config.log, config.log_sample);
             let (tls, log) = match (tls, log) {
                 (Ok(tls), Ok(log)) => (tls, log),
                 (tls, log) => {
@@ -370,5 +372,5 @@ impl Preparation<'_> {
 }
 
 fn policy(config: &config::virtual_service::VirtualService, made: Made<'_>) -> Option<Box<Policy>> {
-    Policy::compile(&config.policy, made.pools, made.error_pages.of(&config.name))
+    Policy::compile(config.policy.as_deref()?, made.pools, made.error_pages.of(&config.name))
 }

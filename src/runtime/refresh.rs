@@ -27,7 +27,7 @@ pub struct Refresh {
 
 /// The identity of a certificate's files at one moment. A file that is not there has none.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Stamps(Vec<Option<FileStamp>>);
+pub struct Stamps(Box<[Option<FileStamp>]>);
 
 /// A certificate whose files on disk cannot be served.
 #[derive(Debug)]

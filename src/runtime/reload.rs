@@ -204,6 +204,30 @@ fn surviving(reload: impl FnOnce() -> ReloadReport) -> ReloadReport {
 mod tests {
     use super::*;
 
+    /// Multiplied by every service and certificate: there may be ten thousand.
+    #[test]
+    fn what_a_service_is_made_of_is_small() {
+        use crate::certificate::Material;
+        use crate::certificate::stamp::FileStamp;
+        use crate::service::VirtualService;
+
+        let sizes = [
+            (
+                "a service as it is checked",
+                size_of::<config::virtual_service::VirtualService>(),
+                320,
+            ),
+            ("a service as it runs", size_of::<VirtualService>(), 424),
+            ("a certificate as it is checked", size_of::<config::certificate::Certificate>(), 104),
+            ("a slot", size_of::<Certificate>(), 48),
+            ("its material", size_of::<Material>(), 168),
+            ("what is known of a file", size_of::<Option<FileStamp>>(), 48),
+        ];
+        for (what, size, most) in sizes {
+            assert!(size <= most, "{what}: {size} bytes, not {most}");
+        }
+    }
+
     #[test]
     fn a_panic_in_a_reload_is_a_refusal() {
         let report = surviving(|| panic!("as this test wants it"));

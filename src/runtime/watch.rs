@@ -4,11 +4,7 @@
 //! are watched, never files: a watch on a file dies with the first rename onto it. Behind the events
 //! stands a slow poll, for network file systems and for events that were lost.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,58 +18,8 @@ use notify::event::AccessKind;
 use notify::event::AccessMode;
 use tokio::sync::mpsc;
 
-use crate::names::CertificateName;
-
-/// What depends on a file.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Dependent {
-    /// One certificate's material.
-    Certificate(CertificateName),
-    /// The configuration as a whole: its files, and those of profiles, pools and error pages.
-    Configuration,
-}
-
-/// Which files matter, and to whom.
-#[derive(Debug, Default)]
-pub struct Files {
-    /// Every path whose replacement matters: the files, and each symbolic link on the way to them.
-    by_path: BTreeMap<PathBuf, BTreeSet<Dependent>>,
-    /// Directories in which a new or vanished `*.toml` matters.
-    include_directories: BTreeSet<PathBuf>,
-}
-
-impl Files {
-    /// Adds a file, with the symbolic links on the way to it as they are now.
-    pub fn add(&mut self, file: &Path, dependent: &Dependent) {
-        for step in steps(file) {
-            self.by_path.entry(step).or_default().insert(dependent.clone());
-        }
-    }
-
-    /// Adds a directory from which configuration is included.
-    pub fn add_include_directory(&mut self, directory: &Path) {
-        self.add(directory, &Dependent::Configuration);
-        self.include_directories.insert(real_directory(directory));
-    }
-
-    /// Who has to look again after an event at this path.
-    fn dependents(&self, path: &Path) -> BTreeSet<Dependent> {
-        let mut found = self.by_path.get(path).cloned().unwrap_or_default();
-        let included = path.extension() == Some(OsStr::new("toml"))
-            && path.parent().is_some_and(|parent| self.include_directories.contains(parent));
-        if included {
-            found.insert(Dependent::Configuration);
-        }
-        found
-    }
-
-    /// The directories in which all of this happens.
-    fn directories(&self) -> BTreeSet<PathBuf> {
-        let parents = self.by_path.keys().filter_map(|path| path.parent());
-        let nearest = parents.map(nearest_existing);
-        nearest.chain(self.include_directories.iter().cloned()).collect()
-    }
-}
+use crate::runtime::watched::Dependent;
+use crate::runtime::watched::Files;
 
 /// The kernel's notifications, reduced to who has to look again.
 #[derive(Debug)]
@@ -139,7 +85,7 @@ impl Watch {
     /// Watches these files instead of the previous ones.
     pub fn follow(&mut self, files: Files) {
         let wanted = files.directories();
-        self.files = files;
+        self.files = files.complete();
         let Some(kernel) = &mut self.kernel else { return };
         let mut failed = None;
         for directory in self.watched.difference(&wanted) {
@@ -163,12 +109,10 @@ impl Watch {
     /// file's alone, however many others are watched.
     pub fn also(&mut self, file: &Path, dependent: &Dependent) {
         let Some(kernel) = &mut self.kernel else { return };
-        for step in steps(file) {
-            let directory = step.parent().map(nearest_existing);
-            self.files.by_path.entry(step).or_default().insert(dependent.clone());
-            let Some(directory) = directory.filter(|new| !self.watched.contains(new)) else {
+        for directory in self.files.add_again(file, dependent) {
+            if self.watched.contains(&directory) {
                 continue;
-            };
+            }
             // A failure was said when everything was followed; the poll covers it.
             if kernel.watch(&directory, RecursiveMode::NonRecursive).is_ok() {
                 self.watched.insert(directory);
@@ -208,125 +152,18 @@ fn is_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-/// The file's own path and every symbolic link that leads to it, each as the path at which an event
-/// is reported: the real directory joined with the name in it.
-fn steps(file: &Path) -> BTreeSet<PathBuf> {
-    let mut steps = BTreeSet::new();
-    let mut pending = vec![absolute(file)];
-    while let Some(path) = pending.pop() {
-        if steps.len() > MAX_LINKS {
-            break;
-        }
-        let mut real = PathBuf::new();
-        let components: Vec<_> = path.components().collect();
-        for (position, component) in components.iter().enumerate() {
-            let Component::Normal(name) = component else {
-                if matches!(component, Component::ParentDir) {
-                    real.pop();
-                } else {
-                    real.push(component);
-                }
-                continue;
-            };
-            let here = real.join(name);
-            if let Ok(target) = fs::read_link(&here) {
-                if steps.insert(here) {
-                    let rest: PathBuf = components[position + 1..].iter().collect();
-                    pending.push(if rest.as_os_str().is_empty() {
-                        real.join(target)
-                    } else {
-                        real.join(target).join(rest)
-                    });
-                }
-                real.clear();
-                break;
-            }
-            real = here;
-        }
-        if !real.as_os_str().is_empty() {
-            steps.insert(real);
-        }
-    }
-    steps
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn real_directory(directory: &Path) -> PathBuf {
-    fs::canonicalize(directory).unwrap_or_else(|_| absolute(directory))
-}
-
-/// A directory that does not exist yet announces itself in the one above it.
-fn nearest_existing(directory: &Path) -> PathBuf {
-    let existing = directory.ancestors().find(|candidate| candidate.is_dir());
-    existing.unwrap_or(Path::new("/")).to_owned()
-}
-
-/// As many as the kernel follows before it says ELOOP.
-const MAX_LINKS: usize = 40;
-
 /// Batches that wait; one more is "events were lost", which costs one look at everything.
 const QUEUE: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
 
     fn certificate(name: &str) -> Dependent {
         Dependent::Certificate(name.parse().expect("a name"))
-    }
-
-    #[test]
-    fn a_plain_file_is_its_own_only_step() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        fs::write(root.join("a.pem"), "a").unwrap();
-        assert_eq!(steps(&root.join("a.pem")), BTreeSet::from([root.join("a.pem")]));
-    }
-
-    #[test]
-    fn every_link_on_the_way_is_a_step() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        fs::create_dir(root.join("..v1")).unwrap();
-        fs::write(root.join("..v1/tls.crt"), "1").unwrap();
-        symlink("..v1", root.join("..data")).unwrap();
-        symlink("..data/tls.crt", root.join("tls.crt")).unwrap();
-        let expected = ["tls.crt", "..data", "..v1/tls.crt"].map(|name| root.join(name));
-        assert_eq!(steps(&root.join("tls.crt")), BTreeSet::from(expected));
-    }
-
-    #[test]
-    fn a_circle_of_links_ends() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        symlink("b", root.join("a")).unwrap();
-        symlink("a", root.join("b")).unwrap();
-        assert!(steps(&root.join("a")).contains(&root.join("b")));
-    }
-
-    #[test]
-    fn a_missing_directory_is_awaited_in_the_one_above() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        let mut files = Files::default();
-        files.add(&root.join("not/yet/a.pem"), &certificate("a"));
-        assert_eq!(files.directories(), BTreeSet::from([root]));
-    }
-
-    #[test]
-    fn a_new_file_of_an_include_directory_concerns_the_configuration() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().canonicalize().unwrap();
-        let mut files = Files::default();
-        files.add_include_directory(&root);
-        let concerned = BTreeSet::from([Dependent::Configuration]);
-        assert_eq!(files.dependents(&root.join("new.toml")), concerned);
-        assert_eq!(files.dependents(&root.join("new.toml~")), BTreeSet::new());
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct VirtualService {
     /// The parent of a child; `None` for a parent.
     pub parent: Option<VirtualServiceName>,
     /// What a child owns; empty for a parent.
-    pub domains: Vec<DomainPattern>,
+    pub domains: Arc<[DomainPattern]>,
     /// What is done with a connection.
     pub mode: Mode,
     /// The TLS side: profile, certificates, tickets.
@@ -118,8 +118,8 @@ impl VirtualService {
     pub fn new(config: &config::virtual_service::VirtualService, parts: Parts) -> Self {
         let Parts { tls, all_handshakes, target, policy, metrics, log } = parts;
         let (parent, domains) = match &config.role {
-            Role::Child { parent, domains } => (Some(parent.clone()), domains.clone()),
-            Role::Parent { .. } => (None, Vec::new()),
+            Role::Child { parent, domains } => (Some(parent.clone()), Arc::clone(domains)),
+            Role::Parent { .. } => (None, Arc::default()),
         };
         Self {
             name: config.name.clone(),
@@ -133,7 +133,7 @@ impl VirtualService {
             policy,
             trusted_proxies: config.trusted_proxies.clone().into(),
             forwarded: config.forwarded,
-            client_certificate_headers: config.policy.client_certificate_headers,
+            client_certificate_headers: config.tells_client_certificates(),
             underscore_fields: config.underscore_fields,
             http_redirect: HttpRedirect::compile(&config.http_redirect),
             host_check: config.host_check,
@@ -218,7 +218,7 @@ impl VirtualService {
 
 /// What the service wants of its handshakes.
 fn tls_side(tls: Acceptor, config: &config::virtual_service::VirtualService) -> Acceptor {
-    let tls = tls.keeping_client_certificates(config.policy.client_certificate_headers);
+    let tls = tls.keeping_client_certificates(config.tells_client_certificates());
     match config.mode {
         Mode::Http => tls,
         Mode::Passthrough | Mode::Tcp => tls.without_default_alpn(),

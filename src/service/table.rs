@@ -26,9 +26,9 @@ pub struct Table {
     pub proxy_protocol: Box<[IpNet]>,
     /// The bounds of connections that are accepted from now on.
     pub settings: Arc<Settings>,
-    exact: HashMap<Box<str>, Arc<VirtualService>>,
-    apexes: HashMap<Box<str>, Apex>,
-    stems: HashMap<Box<str>, Arc<VirtualService>>,
+    exact: HashMap<Arc<str>, Arc<VirtualService>>,
+    apexes: HashMap<Arc<str>, Apex>,
+    stems: HashMap<Arc<str>, Arc<VirtualService>>,
 }
 
 /// What was found for a server name.
@@ -77,7 +77,7 @@ impl Table {
             stems: HashMap::new(),
         };
         for child in children {
-            for pattern in &child.domains {
+            for pattern in &*child.domains {
                 table.enter(pattern, child);
             }
         }
@@ -158,18 +158,18 @@ impl Table {
     fn enter(&mut self, pattern: &DomainPattern, child: &Arc<VirtualService>) {
         match pattern {
             DomainPattern::ApexAndBelow(apex) => {
-                let entry = self.apexes.entry(apex.clone()).or_default();
+                let entry = self.apexes.entry(Arc::clone(apex)).or_default();
                 entry.apex_and_below.get_or_insert_with(|| Arc::clone(child));
             }
             DomainPattern::Below(apex) => {
-                let entry = self.apexes.entry(apex.clone()).or_default();
+                let entry = self.apexes.entry(Arc::clone(apex)).or_default();
                 entry.below.get_or_insert_with(|| Arc::clone(child));
             }
             DomainPattern::Exact(name) => {
-                self.exact.entry(name.clone()).or_insert_with(|| Arc::clone(child));
+                self.exact.entry(Arc::clone(name)).or_insert_with(|| Arc::clone(child));
             }
             DomainPattern::Stem(stem) => {
-                self.stems.entry(stem.clone()).or_insert_with(|| Arc::clone(child));
+                self.stems.entry(Arc::clone(stem)).or_insert_with(|| Arc::clone(child));
             }
         }
     }

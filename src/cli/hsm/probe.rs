@@ -92,7 +92,8 @@ impl Probe {
                 Ok(leaf) => {
                     let public = leaf.public();
                     let members = &hsm.members;
-                    let key = TokenKey::new(key.clone(), public.algorithm, public.bits, members);
+                    let key =
+                        TokenKey::new((**key).clone(), public.algorithm, public.bits, members);
                     wanted.push(Wanted { certificate: name, key: Arc::new(key) });
                 }
                 Err(error) => rows.push(Row {

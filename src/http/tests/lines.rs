@@ -37,7 +37,7 @@ impl Observed {
         let mut shop = service("shop", &["shop.example.com"]);
         shop.target = Target::Pool(pool(&pool_config(&[origin.address])));
         shop.metrics = ServiceMetrics::new(&recorder, &shop.name);
-        let target = LogTarget::File(directory.path().join("log"));
+        let target = LogTarget::File(directory.path().join("log").into());
         shop.log = log.sink(&target, 1.0).expect("opened");
         Self { front: Front::of(shop), log, recorder, directory }
     }

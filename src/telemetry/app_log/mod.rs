@@ -10,11 +10,13 @@ mod json;
 mod lane;
 mod output;
 mod sink;
+mod sinks;
 mod writer;
 
 pub use json::JsonFragment;
 pub use json::JsonLine;
 pub use sink::LogSink;
+pub use sinks::Sinks;
 
 use std::collections::BTreeMap;
 use std::io;

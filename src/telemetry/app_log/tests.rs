@@ -13,7 +13,7 @@ use crate::per_worker;
 use crate::telemetry::recorder::tests::recorder;
 
 fn file(path: &Path) -> LogTarget {
-    LogTarget::File(path.to_owned())
+    LogTarget::File(path.into())
 }
 
 fn numbers(path: &Path) -> Vec<u64> {
