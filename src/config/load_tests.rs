@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::any;
 use proptest::prelude::prop;
@@ -104,6 +105,20 @@ fn what_leads_to_a_table_is_the_name_that_the_table_has() {
     let (certificate, _) =
         config.certificates.get_key_value(shop.certificates[0].as_str()).unwrap();
     assert!(std::ptr::eq(shop.certificates[0].as_str(), certificate.as_str()));
+}
+
+/// A reload holds nothing twice that it does not change.
+#[test]
+fn a_successor_has_what_is_equal_from_the_one_before() {
+    let running = Arc::new(good(FAMILY).config);
+    assert!(Arc::ptr_eq(&good(FAMILY).config.after(&running), &running));
+    let edited = good(&FAMILY.replace("modern", "intermediate")).config;
+    let successor = edited.clone().after(&running);
+    assert_eq!(*successor, edited);
+    let shop = |config: &Config| Arc::clone(&config.virtual_services["shop"]);
+    assert!(!Arc::ptr_eq(&shop(&successor), &shop(&running)), "it inherits another profile");
+    assert!(Arc::ptr_eq(&successor.certificates["site"], &running.certificates["site"]));
+    assert!(Arc::ptr_eq(&successor.pools["site"], &running.pools["site"]));
 }
 
 /// VS-1, VS-3

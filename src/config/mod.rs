@@ -123,3 +123,35 @@ pub struct Config {
     /// `[pool.NAME]`
     pub pools: BTreeMap<PoolName, Arc<pool::Pool>>,
 }
+
+impl Config {
+    /// This configuration as the successor of one that runs. What is equal in both is that of the one that
+    /// runs, down to the whole: ten thousand entries are not held anew because one of them has changed.
+    #[must_use]
+    pub fn after(self, running: &Arc<Self>) -> Arc<Self> {
+        if self == **running {
+            return Arc::clone(running);
+        }
+        Arc::new(Self {
+            virtual_services: kept(self.virtual_services, &running.virtual_services),
+            certificates: kept(self.certificates, &running.certificates),
+            hsms: kept(self.hsms, &running.hsms),
+            tls_profiles: kept(self.tls_profiles, &running.tls_profiles),
+            pools: kept(self.pools, &running.pools),
+            ..self
+        })
+    }
+}
+
+type Entries<K, V> = BTreeMap<K, Arc<V>>;
+
+fn kept<K: Clone + Ord, V: PartialEq>(
+    wanted: Entries<K, V>,
+    running: &Entries<K, V>,
+) -> Entries<K, V> {
+    let entries = wanted.into_iter().map(|(name, entry)| match running.get_key_value(&name) {
+        Some((name, same)) if *same == entry => (name.clone(), Arc::clone(same)),
+        _ => (name, entry),
+    });
+    entries.collect()
+}

@@ -50,7 +50,8 @@ pub fn commit(
 
     // A group that is replaced goes when the last certificate and handshake that has a key of it does.
     running.hsms = hsms;
-    running.certificates = certificates;
+    running.certificates.retain(|name, _| config.certificates.contains_key(name));
+    running.certificates.extend(certificates);
     for loaded in materials {
         install(loaded, running, refresh);
     }
@@ -70,7 +71,9 @@ pub fn commit(
     let leaving = replace_services(running, &plan, virtual_services);
     process.handshakes.allow(&config.limits, process.workers.len());
     running.config = Some(config);
-    publish_tables(running, process);
+    if !(plan.virtual_services.is_empty() && plan.settings_unchanged) {
+        publish_tables(running, process);
+    }
     open_and_close(running, process, &plan, sockets);
     for service in leaving {
         service.retirement.retire(RETIRE_GRACE);

@@ -153,7 +153,7 @@ impl Plan {
 impl<K: Clone + Ord> Changes<K> {
     fn between<V: PartialEq>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> Self {
         let replaced =
-            new.iter().filter(|(key, value)| old.get(key).is_some_and(|old| old != *value));
+            new.iter().filter(|(key, value)| old.get(key).is_some_and(|old| differ(old, value)));
         Self {
             added: new.keys().filter(|key| !old.contains_key(key)).cloned().collect(),
             replaced: replaced.map(|(key, _)| key.clone()).collect(),
@@ -214,6 +214,11 @@ impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
     }
+}
+
+/// What is the same thing is not looked at.
+fn differ<V: PartialEq>(old: &Arc<V>, new: &Arc<V>) -> bool {
+    !Arc::ptr_eq(old, new) && old != new
 }
 
 /// The sockets that a configuration asks for.

@@ -23,6 +23,7 @@ use crate::runtime::fault::Fault;
 use crate::runtime::plan::ChangedFiles;
 use crate::runtime::plan::Plan;
 use crate::runtime::plan::Socket;
+use crate::runtime::prepare_certificates::NewSlots;
 use crate::runtime::refresh::Stamps;
 use crate::runtime::running::Process;
 use crate::runtime::running::Running;
@@ -53,7 +54,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// Every group of tokens that is wanted, old and new.
     pub hsms: Groups,
-    /// Every slot that is wanted, old and new.
+    /// New slots only.
     pub certificates: BTreeMap<CertificateName, Arc<Certificate>>,
     /// What was read for new and replaced slots.
     pub materials: Vec<Loaded>,
@@ -153,7 +154,7 @@ pub(super) struct Preparation<'a> {
 /// What services are put together from.
 #[derive(Clone, Copy)]
 struct Made<'a> {
-    certificates: &'a BTreeMap<CertificateName, Arc<Certificate>>,
+    certificates: &'a NewSlots,
     profiles: &'a BTreeMap<TlsProfileName, Arc<Profile>>,
     pools: &'a BTreeMap<PoolName, Arc<Pool>>,
     error_pages: &'a ErrorPages,
@@ -232,7 +233,7 @@ impl Preparation<'_> {
     fn pool_clients(
         &mut self,
         files: &BTreeMap<PoolName, Content>,
-        certificates: &BTreeMap<CertificateName, Arc<Certificate>>,
+        certificates: &NewSlots,
     ) -> BTreeMap<PoolName, Arc<ClientConfig>> {
         let mut clients = BTreeMap::new();
         for (name, config) in &self.wanted.pools {
@@ -241,7 +242,7 @@ impl Preparation<'_> {
                 clients.insert(name.clone(), kept);
                 continue;
             }
-            let certificate = tls.certificate.as_ref().map(|used| Arc::clone(&certificates[used]));
+            let certificate = tls.certificate.as_ref().map(|used| self.slot(certificates, used));
             match client::client_config(tls, config.protocol, certificate) {
                 Ok(client) => drop(clients.insert(name.clone(), client)),
                 Err(error) => self.faults.push(Fault::Pool(name.clone(), error)),
@@ -299,7 +300,7 @@ impl Preparation<'_> {
                 continue;
             }
             let profile = Arc::clone(&made.profiles[&config.tls_profile]);
-            let slots = config.certificates.iter().map(|used| Arc::clone(&made.certificates[used]));
+            let slots = config.certificates.iter().map(|used| self.slot(made.certificates, used));
             let ticketer = self.process.tickets.ticketer(name, profile.client_auth_digest());
             let tls = Acceptor::new(Arc::clone(&profile), slots.collect(), ticketer);
             let log = sinks.sink(&config.log, config.log_sample);

@@ -19,20 +19,13 @@ use crate::runtime::prepare::Preparation;
 use crate::runtime::prepare::Tolerance;
 use crate::runtime::refresh::Stamps;
 
-impl Preparation<'_> {
-    /// Every wanted slot, and what was read for those that are new or replaced.
-    pub(super) fn certificates(
-        &mut self,
-        plan: &Plan,
-        groups: &Groups,
-    ) -> (BTreeMap<CertificateName, Arc<Certificate>>, Vec<Loaded>) {
-        let wanted = &self.wanted.certificates;
-        let running = self.running.certificates.iter();
-        let kept = running.filter(|(name, _)| wanted.contains_key(*name));
-        let mut slots: BTreeMap<_, _> =
-            kept.map(|(name, slot)| (name.clone(), Arc::clone(slot))).collect();
+/// Slots of names that were not configured before.
+pub(super) type NewSlots = BTreeMap<CertificateName, Arc<Certificate>>;
 
-        let read: Vec<Arc<config::certificate::Certificate>> = (wanted.iter())
+impl Preparation<'_> {
+    /// The slots that are new, and what was read for those that are new or replaced.
+    pub(super) fn certificates(&mut self, plan: &Plan, groups: &Groups) -> (NewSlots, Vec<Loaded>) {
+        let read: Vec<Arc<config::certificate::Certificate>> = (self.wanted.certificates.iter())
             .filter(|(name, _)| plan.certificates.makes(name))
             .map(|(_, config)| Arc::clone(config))
             .collect();
@@ -40,19 +33,26 @@ impl Preparation<'_> {
         let materials = store::load_all(&read, groups);
         self.judge(&materials);
 
+        let mut slots = Vec::new();
         let mut loaded = Vec::with_capacity(materials.len());
         for ((name, material), stamps) in materials.into_iter().zip(stamps) {
             let key_type = material.as_ref().ok().map(|material| material.facts.key_type());
-            let replacement = if slots.contains_key(&name) {
+            let replacement = if self.running.certificates.contains_key(&name) {
                 material.ok()
             } else {
                 let slot = Arc::new(Certificate::new(name.clone(), material));
-                slots.insert(name.clone(), slot);
+                slots.push((name.clone(), slot));
                 None
             };
             loaded.push(Loaded { name, stamps, key_type, replacement });
         }
-        (slots, loaded)
+        (slots.into_iter().collect(), loaded)
+    }
+
+    /// A wanted slot: a new one, or the one that runs.
+    pub(super) fn slot(&self, made: &NewSlots, name: &CertificateName) -> Arc<Certificate> {
+        let running = || &self.running.certificates[name];
+        Arc::clone(made.get(name).unwrap_or_else(running))
     }
 
     fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {

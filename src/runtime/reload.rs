@@ -81,7 +81,7 @@ impl State {
     }
 
     fn apply(&mut self, loaded: Loaded) -> ReloadReport {
-        let wanted = Arc::new(loaded.config);
+        let wanted = loaded.config.after(&self.config());
         let mut complaints: Vec<_> = loaded.warnings.iter().map(ReloadComplaint::from).collect();
         match self.put_in_force(&wanted, Tolerance::Nothing) {
             Ok(plan) => {
