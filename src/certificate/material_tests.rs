@@ -224,7 +224,9 @@ fn many_are_loaded_in_order_and_each_fails_for_itself() {
             Arc::new(config)
         })
         .collect();
-    let loaded = load_all(&configs, &Groups::new());
+    let groups = Groups::new();
+    let load = |config: &Config| (config.name.clone(), Material::load(config, &groups));
+    let loaded = load_all(&configs, load);
     assert!(loaded.iter().zip(&configs).all(|((name, _), config)| *name == config.name));
     let failed: Vec<_> = loaded.iter().filter(|(_, loaded)| loaded.is_err()).collect();
     assert_eq!(failed.len(), 1);

@@ -19,6 +19,9 @@ use crate::runtime::prepare::Preparation;
 use crate::runtime::prepare::Tolerance;
 use crate::runtime::refresh::Stamps;
 
+/// What became of a certificate, and the files just before they were read.
+type Load = (CertificateName, Stamps, Result<Material, MaterialError>);
+
 /// Slots of names that were not configured before.
 pub(super) type NewSlots = BTreeMap<CertificateName, Arc<Certificate>>;
 
@@ -29,13 +32,15 @@ impl Preparation<'_> {
             .filter(|(name, _)| plan.certificates.makes(name))
             .map(|(_, config)| Arc::clone(config))
             .collect();
-        let stamps: Vec<Stamps> = read.iter().map(|config| Stamps::of(config)).collect();
-        let materials = store::load_all(&read, groups);
-        self.judge(&materials);
+        // What is written while it is read has another stamp afterwards.
+        let loads = store::load_all(&read, |config| {
+            (config.name.clone(), Stamps::of(config), Material::load(config, groups))
+        });
+        self.judge(&loads);
 
         let mut slots = Vec::new();
-        let mut loaded = Vec::with_capacity(materials.len());
-        for ((name, material), stamps) in materials.into_iter().zip(stamps) {
+        let mut loaded = Vec::with_capacity(loads.len());
+        for (name, stamps, material) in loads {
             let key_type = material.as_ref().ok().map(|material| material.facts.key_type());
             let replacement = if self.running.certificates.contains_key(&name) {
                 material.ok()
@@ -55,9 +60,9 @@ impl Preparation<'_> {
         Arc::clone(made.get(name).unwrap_or_else(running))
     }
 
-    fn judge(&mut self, materials: &[(CertificateName, Result<Material, MaterialError>)]) {
-        let some_loaded = materials.iter().any(|(_, material)| material.is_ok());
-        for (name, material) in materials {
+    fn judge(&mut self, loads: &[Load]) {
+        let some_loaded = loads.iter().any(|(_, _, material)| material.is_ok());
+        for (name, _, material) in loads {
             let (error, is_loaded) = match material {
                 Ok(material) => match material.unproven() {
                     Some(error) => (MaterialError::Token(error.clone()), true),
