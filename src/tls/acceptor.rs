@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use rustls::ServerConfig;
 use thiserror::Error;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
 
 use crate::certificate::Certificate;
 use crate::certificate::Material;
@@ -35,6 +33,7 @@ use crate::tls::refusal::Refusal;
 use crate::tls::resolver;
 use crate::tls::stream::TlsStream;
 use crate::tls::tickets::Ticketer;
+use crate::tls::transport::Transport;
 
 /// What a virtual service needs for handshakes. Costs some 150 bytes until its first one.
 #[derive(Debug)]
@@ -153,7 +152,7 @@ impl Acceptor {
         chosen: Result<Chosen, Refusal>,
     ) -> Result<(Box<TlsStream<IO>>, Box<TlsFacts>), HandshakeError>
     where
-        IO: AsyncRead + AsyncWrite + Unpin,
+        IO: Transport,
     {
         let started = Instant::now();
         let negotiation = match chosen {

@@ -26,6 +26,7 @@ mod session;
 pub mod stream;
 pub mod ticket_secret;
 pub mod tickets;
+pub mod transport;
 
 #[cfg(test)]
 mod client_auth_tests;

@@ -26,6 +26,7 @@ use tokio::io::ReadBuf;
 
 use crate::tls::session::Records;
 use crate::tls::session::Session;
+use crate::tls::transport::Transport;
 
 /// A connection of a client, after its handshake.
 pub struct TlsStream<IO> {
@@ -50,7 +51,7 @@ pub(super) enum Failure {
 
 impl<IO> TlsStream<IO>
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: Transport,
 {
     /// Shakes hands with a client whose first bytes were read already, all of its hello among them. The
     /// socket comes back when that fails.
@@ -161,9 +162,17 @@ where
 
     /// Sends what is unsent.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send_by(cx, IO::poll_write)
+    }
+
+    fn poll_send_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(Pin<&mut IO>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
         self.is_blocked = true;
         while !self.unsent.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent))? {
+            match ready!(write(Pin::new(&mut self.io), cx, &self.unsent))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => self.unsent.advance(sent),
             }
@@ -202,7 +211,7 @@ where
 
 impl<IO> AsyncRead for TlsStream<IO>
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: Transport,
 {
     /// Ends when the client says so; a connection that is closed without a word is an error of the kind
     /// `UnexpectedEof` (RFC 8446, section 6.1).
@@ -233,7 +242,7 @@ where
 
 impl<IO> AsyncWrite for TlsStream<IO>
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: Transport,
 {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -288,7 +297,7 @@ where
             this.has_closed = true;
             this.session.close(&mut this.unsent);
         }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_by(cx, IO::poll_write_last))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }

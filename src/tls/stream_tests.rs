@@ -20,6 +20,8 @@ use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::io::DuplexStream;
 use tokio::io::ReadBuf;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::certificate::testing::Kind;
@@ -31,6 +33,7 @@ use crate::tls::testing::Client;
 use crate::tls::testing::acceptor;
 use crate::tls::testing::profile;
 use crate::tls::testing::run;
+use crate::tls::transport::Transport;
 
 type ClientStream = tokio_rustls::client::TlsStream<DuplexStream>;
 
@@ -65,6 +68,8 @@ impl AsyncWrite for Counted {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
+
+impl Transport for Counted {}
 
 /// A connection through a pipe with this much room, and how often the server has written to it.
 struct Street {
@@ -270,4 +275,24 @@ proptest! {
         prop_assert!(there == sent, "to the server");
         prop_assert!(back == sent, "to the client");
     }
+}
+
+/// What a short connection costs is packets, too.
+#[test]
+fn the_last_words_and_the_end_are_one_packet() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, mut server) = (client.unwrap(), accepted.unwrap().0);
+        let sent =
+            std::future::poll_fn(|cx| Pin::new(&mut server).poll_write_last(cx, b"bye")).await;
+        assert_eq!(sent.unwrap(), 3);
+        let early = client.try_read(&mut [0; 3]).unwrap_err();
+        assert_eq!(early.kind(), io::ErrorKind::WouldBlock, "it waits for the end");
+        server.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"bye");
+    });
 }
