@@ -16,6 +16,7 @@ use notify::RecursiveMode;
 use notify::Watcher;
 use notify::event::AccessKind;
 use notify::event::AccessMode;
+use notify::event::ModifyKind;
 use tokio::sync::mpsc;
 
 use crate::runtime::watched::Dependent;
@@ -147,9 +148,15 @@ impl Watch {
     }
 }
 
-/// Our own reads make events too; reacting to them would never end.
+/// Our own reads make events too; reacting to them would never end. A file that is being written is looked
+/// at when its writer closes it: before, it may be half of what it will be, and a log in the same directory
+/// is written all the time.
 fn is_change(kind: EventKind) -> bool {
-    !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => false,
+        _ => true,
+    }
 }
 
 /// Batches that wait; one more is "events were lost", which costs one look at everything.
@@ -172,6 +179,30 @@ mod tests {
         watch.lost.store(true, Ordering::Release);
         assert_eq!(watch.look(&[]), Look { everything: true, ..Look::default() });
         assert!(watch.look(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_looked_at_when_its_writer_closes_it() {
+        use std::io::Write;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let mut watch = Watch::start();
+        let mut files = Files::default();
+        let [first, second] = ["a", "b"].map(|name| {
+            let path = root.join(name);
+            files.add(&path, &certificate(name));
+            fs::File::create(path).unwrap()
+        });
+        watch.follow(files);
+        let mut look = async || {
+            let deadline = std::time::Duration::from_secs(10);
+            tokio::time::timeout(deadline, watch.changed()).await.expect("an event")
+        };
+        (&first).write_all(b"half of").unwrap();
+        drop(second);
+        assert_eq!(look().await.dependents, [certificate("b")].into());
+        drop(first);
+        assert_eq!(look().await.dependents, [certificate("a")].into());
     }
 
     #[tokio::test]
