@@ -57,9 +57,10 @@
 //! goes to [`relay`] with the bytes of the hello; the services of a worker take turns with their
 //! handshakes ([`runtime::turnstile`]), so that a crowd at one waits for itself; [`tls::choose`] decides version, suite, group and certificate as a
 //! pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has rustls carry that
-//! out, without buffers of its own ([`tls::stream`]); [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 with clients is our
-//! own ([`http::http1`]), HTTP/2 with clients is h2 itself, whose bytes are watched as they pass
-//! ([`http::http2`]), and hyper speaks to endpoints and serves the admin. A connection that fails before it has a service is the
+//! out, without buffers of its own ([`tls::stream`]); [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 is our own
+//! with clients ([`http::http1`]) and with endpoints ([`upstream::http1`]), HTTP/2 with clients is h2
+//! itself, whose bytes are watched as they pass ([`http::http2`]), and hyper speaks HTTP/2 to endpoints
+//! and serves the admin. A connection that fails before it has a service is the
 //! parent's to count and to log.
 //!
 //! **A connection whose key is in a token.** It is chosen only while a token can sign with it; else the
@@ -77,7 +78,8 @@
 //! ([`service::policy`], pure; a service without one pays for a look at a pointer), edits the fields
 //! in place and hands over to [`upstream`]: `choose` says which endpoint is next, `standing` who may
 //! be, `pick` takes a place in flight or waits for one, and an idle connection *of this worker* is
-//! used. The exchange writes metrics and one log line when it is dropped, however it ended.
+//! used: over HTTP/1.1 by the request's own task, which writes to it and reads from it without another task
+//! in between. The exchange writes metrics and one log line when it is dropped, however it ended.
 //!
 //! **A tunnel.** A WebSocket is a request until its 101; then HTTP is over and the bytes are
 //! relayed, as those of a `tcp` or `passthrough` service are from the beginning: one buffer for each

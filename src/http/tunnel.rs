@@ -47,12 +47,8 @@ impl Switched {
     {
         let ways = Ways::starting_with(first);
         let mut account = Account { ways, exchange: self.exchange, end: "drained" };
-        let Ok(upstream) = self.switch.open().await else {
-            account.end = "upstream_failed";
-            return;
-        };
         let mut client_io = Side::Other(Box::new(io));
-        let mut upstream = Side::Other(Box::new(upstream));
+        let mut upstream = Side::Other(Box::new(self.switch.open()));
         let settings = client.settings();
         let patience = Patience {
             idle: account.exchange.service().tunnel_idle(settings),

@@ -11,12 +11,11 @@ use http::header;
 use http::uri::Authority;
 use http::uri::PathAndQuery;
 use http::uri::Scheme;
-use http_body::Body;
 
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 
-/// Origin form with a Host field, and chunks where the length is unknown.
+/// Origin form with a Host field. Where its body ends is said when it is sent.
 pub fn for_http1(request: &mut Request<RequestBody>) {
     *request.version_mut() = Version::HTTP_11;
     if let Some(authority) = request.uri().authority() {
@@ -26,13 +25,6 @@ pub fn for_http1(request: &mut Request<RequestBody>) {
         if let (Ok(host), false) = (host, request.headers().contains_key(header::HOST)) {
             request.headers_mut().insert(header::HOST, host);
         }
-    }
-    // Said explicitly: hyper would send a GET of unknown length without its body.
-    let is_streamed = !request.body().is_empty() && request.body().size_hint().exact().is_none();
-    if is_streamed && !request.headers().contains_key(header::CONTENT_LENGTH) {
-        request
-            .headers_mut()
-            .insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

@@ -16,11 +16,11 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::upstream::client_body::ClientBody;
 use crate::upstream::error::BodyError;
+use crate::upstream::http1::apart::Apart;
+use crate::upstream::incoming::Incoming;
 use crate::upstream::lease::Lease;
 use crate::upstream::patience::Patience;
 use crate::upstream::piped::BodyFault;
@@ -64,7 +64,7 @@ pub struct UpstreamBody {
     lease: Option<Lease>,
     patience: Patience,
     /// Not a body, but the consent to switch protocols.
-    upgrade: Option<OnUpgrade>,
+    switches: bool,
 }
 
 impl RequestBody {
@@ -193,9 +193,14 @@ impl Body for RequestBody {
 impl UpstreamBody {
     /// The body of a response that came over the leased connection.
     /// `limit` is how long the endpoint may be silent while it is waited for.
-    pub fn new(incoming: Incoming, lease: Lease, limit: Duration) -> Self {
+    pub fn new(mut incoming: Incoming, lease: Lease, limit: Duration) -> Self {
         let patience = Patience::new(limit);
-        let mut body = Self { incoming, lease: Some(lease), patience, upgrade: None };
+        if let Incoming::Http1(connection) = &mut incoming
+            && let Some(connection) = connection.take_if(|connection| !connection.has_sent())
+        {
+            incoming = Incoming::Apart(Apart::begin(connection, lease.endpoint(), limit));
+        }
+        let mut body = Self { incoming, lease: Some(lease), patience, switches: false };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
@@ -203,24 +208,22 @@ impl UpstreamBody {
     }
 
     /// The empty body of a response that switches protocols as it was asked to.
-    pub fn switching(incoming: Incoming, lease: Lease, upgrade: OnUpgrade) -> Self {
+    pub fn switching(incoming: Incoming, lease: Lease) -> Self {
         let patience = Patience::new(Duration::MAX);
-        Self { incoming, lease: Some(lease), patience, upgrade: Some(upgrade) }
+        Self { incoming, lease: Some(lease), patience, switches: true }
     }
 
     /// The connection, if this is the response that switches protocols.
     pub fn take_switch(&mut self) -> Option<Switch> {
-        Some(Switch::new(self.upgrade.take()?, self.lease.take()?))
-    }
-
-    fn is_cancelled(&self) -> bool {
-        let is_http2 = self.lease.as_ref().is_some_and(Lease::is_http2);
-        is_http2 && !self.incoming.is_end_stream()
+        if !self.switches {
+            return None;
+        }
+        Some(Switch::new(self.incoming.take_connection()?, self.lease.take()?))
     }
 
     fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back();
+            lease.give_back(self.incoming.take_connection());
         }
     }
 }
@@ -239,12 +242,7 @@ impl Body for UpstreamBody {
             return Poll::Ready(Some(Err(BodyError::Silent(self.patience.limit()))));
         };
         self.patience.renew();
-        let frame = match frame {
-            // hyper takes a stream that its endpoint cancels for one that has ended.
-            None if self.is_cancelled() => Some(Err(BodyError::Cancelled)),
-            Some(frame) => Some(frame.map(without_misplaced).map_err(BodyError::Connection)),
-            None => None,
-        };
+        let frame = frame.map(|frame| frame.map(without_misplaced));
         match &frame {
             // Nothing follows trailers, and whoever writes them does not ask again.
             Some(Ok(frame)) if frame.is_trailers() || self.incoming.is_end_stream() => {

@@ -11,7 +11,6 @@ use http::StatusCode;
 use http::Uri;
 use http::header;
 use http_body::Body;
-use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 
@@ -22,7 +21,9 @@ use crate::upstream::body::RequestBody;
 use crate::upstream::connect::Call;
 use crate::upstream::dial::dial;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::error::BodyError;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::incoming::Incoming;
 use crate::upstream::opening;
 use crate::upstream::outgoing::Outgoing;
 
@@ -31,7 +32,7 @@ use crate::upstream::outgoing::Outgoing;
 pub enum CheckError {
     /// The body of the answer broke off.
     #[error("the answer broke off: {0}")]
-    Body(#[source] hyper::Error),
+    Body(#[source] BodyError),
     /// The path or the host cannot be sent.
     #[error("the request of the check cannot be sent")]
     Request,
@@ -122,8 +123,8 @@ async fn ask(
     let host = HeaderValue::try_from(host).map_err(|_| CheckError::Request)?;
     request.headers_mut().insert(header::HOST, host);
     request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    let mut sender = connecting.open(endpoint, call).await?;
-    // The connection goes with its sender, when the answer has been read.
+    let sender = connecting.open(endpoint, call).await?;
+    // The connection goes with the answer, when that has been read.
     Ok(sender.send(&mut Outgoing::new(request)).await?)
 }
 

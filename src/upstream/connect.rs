@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
@@ -19,6 +18,7 @@ use crate::names::EndpointAddr;
 use crate::upstream::dial::dial;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::http1;
 use crate::upstream::lease::Sender;
 use crate::upstream::opening;
 use crate::upstream::source::Source;
@@ -53,8 +53,8 @@ pub struct Call {
 }
 
 impl Connecting {
-    /// Opens a connection for HTTP and leaves it to a task of this worker, which tells the endpoint
-    /// when it has ended.
+    /// Opens a connection for HTTP. One of HTTP/2 is left to a task of this worker, which tells the
+    /// endpoint when it has ended.
     pub async fn open(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -66,10 +66,10 @@ impl Connecting {
             match (io.alpn(), self.protocol) {
                 (Some(b"h2"), _) => self.speak_http2(io, endpoint).await,
                 // Offered by the pool, or for a request that asks to switch protocols.
-                (Some(b"http/1.1"), _) => self.speak_http1(io, endpoint).await,
+                (Some(b"http/1.1"), _) => Ok(self.speak_http1(io)),
                 (_, PoolProtocol::Http2) if is_plain => self.speak_http2(io, endpoint).await,
                 (_, PoolProtocol::Http2) => Err(UpstreamError::Protocol(None)),
-                _ => self.speak_http1(io, endpoint).await,
+                _ => Ok(self.speak_http1(io)),
             }
         })
         .await
@@ -128,18 +128,8 @@ impl Connecting {
         Ok(StreamIo::Tls(Box::new(stream)))
     }
 
-    async fn speak_http1(
-        &self,
-        io: StreamIo,
-        endpoint: &Arc<Endpoint>,
-    ) -> Result<Sender, UpstreamError> {
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(self.response_head)
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|error| UpstreamError::Protocol(Some(error)))?;
-        tokio::spawn(run(connection.with_upgrades(), Arc::downgrade(endpoint)));
-        Ok(Sender::Http1(sender))
+    fn speak_http1(&self, io: StreamIo) -> Sender {
+        Sender::Http1(Box::new(http1::Connection::new(io, self.response_head)))
     }
 
     async fn speak_http2(

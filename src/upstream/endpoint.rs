@@ -7,22 +7,24 @@ use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 use std::time::Instant;
 
-use hyper::client::conn::http1;
 use hyper::client::conn::http2;
 use tokio::sync::Notify;
 
 use crate::config::tls_profile::Alpn;
 use crate::per_worker::PerWorker;
 use crate::telemetry::pool_metrics::EndpointMetrics;
-use crate::telemetry::pool_metrics::IdleConnection;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connect::Call;
 use crate::upstream::connect::Connecting;
 use crate::upstream::error::Side;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::http1;
+use crate::upstream::http1::idle::Stack;
 use crate::upstream::lease::Sender;
 use crate::upstream::place::Place;
 use crate::upstream::source::Source;
@@ -68,18 +70,10 @@ struct Connections {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// The last one used is on top: it is the least likely to have been closed by the endpoint.
-    idle: Vec<Idle>,
+    idle: Stack,
     http2: Option<Shared>,
     connecting: bool,
-    swept: bool,
-}
-
-#[derive(Debug)]
-struct Idle {
-    sender: http1::SendRequest<RequestBody>,
-    since: Instant,
-    _counted: IdleConnection,
+    is_looked_after: bool,
 }
 
 #[derive(Debug)]
@@ -124,12 +118,7 @@ impl Endpoint {
             }
             kept.http2 = None;
         }
-        while let Some(idle) = kept.idle.pop() {
-            if idle.sender.is_ready() && idle.since.elapsed() < self.keeping.idle_timeout {
-                return Some(Sender::Http1(idle.sender));
-            }
-        }
-        None
+        kept.idle.pop(self.keeping.idle_timeout).map(Sender::Http1)
     }
 
     /// A new connection; of requests that come while an HTTP/2 connection is being made, one makes
@@ -216,22 +205,19 @@ impl Endpoint {
     }
 
     /// Puts an unused connection on top of this worker's stack.
-    pub fn keep(self: &Arc<Self>, sender: http1::SendRequest<RequestBody>) {
-        if self.connecting.proxy_protocol {
-            return;
-        }
+    pub fn keep(self: &Arc<Self>, connection: Box<http1::Connection>) {
         let mut kept = self.connections.mine().lock();
-        if kept.idle.len() < self.keeping.idle_connections {
-            let counted = self.metrics.idle();
-            kept.idle.push(Idle { sender, since: Instant::now(), _counted: counted });
-            self.sweep_later(&mut kept);
+        let is_full = kept.idle.len() >= self.keeping.idle_connections;
+        if is_full || self.connecting.proxy_protocol {
+            return connection.close();
         }
+        kept.idle.push(connection, self.metrics.idle());
+        self.look_after(&mut kept);
     }
 
-    /// A connection of this worker has ended: it is not kept any longer.
+    /// An HTTP/2 connection of this worker has ended: it is not kept any longer.
     pub fn forget_closed(&self) {
         let mut kept = self.connections.mine().lock();
-        kept.idle.retain(|idle| idle.sender.is_ready());
         kept.http2.take_if(|shared| shared.sender.is_closed());
     }
 
@@ -244,13 +230,13 @@ impl Endpoint {
         self.speaks_http2.store(true, Ordering::Relaxed);
         let mut kept = self.connections.mine().lock();
         kept.http2 = Some(Shared { sender: sender.clone(), used: Instant::now() });
-        self.sweep_later(&mut kept);
+        self.look_after(&mut kept);
         Sender::Http2(sender)
     }
 
-    fn sweep_later(self: &Arc<Self>, kept: &mut Kept) {
-        if !std::mem::replace(&mut kept.swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.keeping.idle_timeout));
+    fn look_after(self: &Arc<Self>, kept: &mut Kept) {
+        if !std::mem::replace(&mut kept.is_looked_after, true) {
+            tokio::spawn(look_after(Arc::downgrade(self), self.keeping.idle_timeout));
         }
     }
 
@@ -258,10 +244,17 @@ impl Endpoint {
     fn sweep(&self) -> bool {
         let timeout = self.keeping.idle_timeout;
         let mut kept = self.connections.mine().lock();
-        kept.idle.retain(|idle| idle.since.elapsed() < timeout && idle.sender.is_ready());
+        kept.idle.sweep(timeout);
         kept.http2.take_if(|shared| shared.used.elapsed() >= timeout || shared.sender.is_closed());
-        kept.swept = !kept.idle.is_empty() || kept.http2.is_some();
-        kept.swept
+        kept.is_looked_after = !kept.idle.is_empty() || kept.http2.is_some();
+        if !kept.is_looked_after {
+            kept.idle.unwatch();
+        }
+        kept.is_looked_after
+    }
+
+    fn watch(&self, waker: &Waker) {
+        self.connections.mine().lock().idle.watch(waker);
     }
 }
 
@@ -281,10 +274,20 @@ impl Drop for Connect<'_> {
     }
 }
 
-/// Closes unused connections of this worker, and ends when there are none.
-async fn sweep(endpoint: Weak<Endpoint>, period: Duration) {
+/// Looks after the unused connections of this worker: drops those that their endpoint closes and those
+/// that are here for too long, and ends when there are none.
+async fn look_after(endpoint: Weak<Endpoint>, period: Duration) {
     loop {
-        tokio::time::sleep(period).await;
+        let watching = std::future::poll_fn(|cx| match endpoint.upgrade() {
+            Some(endpoint) => {
+                endpoint.watch(cx.waker());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        });
+        // Unconstrained: however many there are, each is looked at.
+        let watching = tokio::task::unconstrained(watching);
+        drop(tokio::time::timeout(period, watching).await);
         let Some(endpoint) = endpoint.upgrade() else { return };
         if !endpoint.sweep() {
             return;

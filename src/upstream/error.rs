@@ -1,12 +1,13 @@
 //! Why a request did not get a response from a pool.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 use thiserror::Error;
 
+use crate::upstream::connection_error::BadResponse;
+use crate::upstream::connection_error::ConnectionError;
 use crate::upstream::piped::BodyFault;
 
 /// A failed attempt, or the last of several.
@@ -23,7 +24,7 @@ pub enum UpstreamError {
     ClientBodyTimeout(Duration),
     /// The endpoint closed the connection before the head of a response.
     #[error("the endpoint closed the connection without a response: {0}")]
-    Closed(#[source] hyper::Error),
+    Closed(#[from] ConnectionError),
     /// It switched protocols (101), but not to what it was asked for.
     #[error("the endpoint switched to another protocol than it was asked for")]
     BadSwitch,
@@ -38,7 +39,7 @@ pub enum UpstreamError {
     FirstByteTimeout(Duration),
     /// What came is not an HTTP response, or its head is too large.
     #[error("the response is malformed: {0}")]
-    InvalidResponse(#[source] hyper::Error),
+    InvalidResponse(#[from] BadResponse),
     /// More interim responses (1xx) than anybody can mean.
     #[error("the endpoint floods with interim responses")]
     InterimFlood,
@@ -94,7 +95,7 @@ pub enum BodyError {
     Client(BodyFault),
     /// The connection that it came over, or what came over it.
     #[error(transparent)]
-    Connection(hyper::Error),
+    Connection(#[from] ConnectionError),
     /// The endpoint was silent for too long in the middle of a response.
     #[error("nothing of the response for {0:?}")]
     Silent(Duration),
@@ -136,15 +137,13 @@ impl UpstreamError {
             Self::ClientBody(fault) => fault.reason(),
             Self::ClientBodyTimeout(_) => "client_body_timeout",
             // TLS 1.3: a server that wants a client certificate says so after the handshake.
-            Self::Closed(error) if is_tls(error) => "upstream_tls_failed",
+            Self::Closed(error) if error.is_tls() => "upstream_tls_failed",
             Self::Closed(_) => "upstream_closed",
             Self::Connect(error) if is_refused(error) => "connect_refused",
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::FirstByteTimeout(_) => "first_byte_timeout",
-            Self::InvalidResponse(error) if error.is_parse_too_large() => "response_head_too_large",
-            Self::InvalidResponse(error) if error.is_parse_status() => "invalid_status",
-            Self::InvalidResponse(_) => "invalid_response",
+            Self::InvalidResponse(error) => error.reason(),
             Self::InvalidStatus(_) => "invalid_status",
             Self::LengthAndCoding => "length_and_coding",
             Self::AllDown(_) | Self::NoEndpoint => "no_endpoint",
@@ -272,24 +271,17 @@ impl UpstreamError {
 }
 
 impl From<hyper::Error> for UpstreamError {
-    /// Classifies what hyper says about a request that was handed to a connection.
+    /// Classifies what hyper says about a request that was handed to an HTTP/2 connection.
     fn from(error: hyper::Error) -> Self {
         if error.is_user() {
             // Which of them, the body has noted.
             Self::ClientBody(BodyFault::BrokenOff)
         } else if error.is_parse() {
-            Self::InvalidResponse(error)
+            Self::InvalidResponse(BadResponse::Http2(error))
         } else {
-            Self::Closed(error)
+            Self::Closed(ConnectionError::Http2(error))
         }
     }
-}
-
-fn is_tls(error: &hyper::Error) -> bool {
-    let sources = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
-    sources
-        .filter_map(|source| source.downcast_ref::<io::Error>()?.get_ref())
-        .any(|inner| inner.is::<rustls::Error>())
 }
 
 fn is_refused(error: &io::Error) -> bool {

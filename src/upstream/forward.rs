@@ -1,8 +1,6 @@
 //! A request to a pool: choose, send, and try again where that is safe.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -12,9 +10,7 @@ use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
-use hyper::body::Incoming;
 
-use crate::upstream::Hearing;
 use crate::upstream::Members;
 use crate::upstream::Pool;
 use crate::upstream::Source;
@@ -23,6 +19,7 @@ use crate::upstream::UpstreamError;
 use crate::upstream::body::Progress;
 use crate::upstream::choose::Tried;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::incoming::Incoming;
 use crate::upstream::lease::InFlight;
 use crate::upstream::lease::Lease;
 use crate::upstream::lease::Sender;
@@ -138,14 +135,14 @@ impl Endpoint {
         loop {
             let reused = if may_reuse { self.reuse() } else { None };
             let is_reused = reused.is_some();
-            let mut sender = match reused {
+            let sender = match reused {
                 Some(sender) => sender,
                 None => self.connect_timed(manner, terms.source, trace).await?,
             };
             let body = outgoing.request().and_then(|request| request.body().progress());
-            let error = match first_byte(&mut sender, outgoing, terms, trace).await {
+            let error = match first_byte(sender, outgoing, terms, trace).await {
                 Ok(response) => {
-                    let lease = Lease::new(sender, in_flight, body);
+                    let lease = Lease::new(in_flight, body);
                     return accept(response, lease, manner, terms.body_timeout);
                 }
                 Err(error) => error,
@@ -182,27 +179,19 @@ impl Endpoint {
 /// Sends and waits for the head of the response. The limit runs from the last thing that moved: a
 /// long upload is no silence.
 async fn first_byte(
-    sender: &mut Sender,
+    sender: Sender,
     outgoing: &mut Outgoing,
     terms: Terms<'_>,
     trace: &mut Trace,
 ) -> Result<Response<Incoming>, UpstreamError> {
     let (started, timeout) = (Instant::now(), terms.timeout);
     let progress = outgoing.request().and_then(|request| request.body().progress());
-    // Where nobody can be told of interim responses, they are counted all the same.
-    let hearing = Some(outgoing.hearing.get_or_insert_with(Hearing::of_nobody).clone());
     let is_grpc = outgoing.manner == Manner::Grpc;
     let mut sending = std::pin::pin!(sender.send(outgoing));
     let mut mark = 0;
     let mut quiet = 0;
     loop {
-        let hearing_all = std::future::poll_fn(|cx| {
-            if hearing.as_ref().is_some_and(|hearing| hearing.is_flood(cx)) {
-                return Poll::Ready(Err(UpstreamError::InterimFlood));
-            }
-            sending.as_mut().poll(cx)
-        });
-        if let Ok(sent) = tokio::time::timeout(timeout, hearing_all).await {
+        if let Ok(sent) = tokio::time::timeout(timeout, sending.as_mut()).await {
             if sent.is_ok() {
                 trace.first_byte = Some(started.elapsed());
             }
@@ -234,7 +223,7 @@ fn silence(progress: Option<&Progress>, timeout: Duration) -> UpstreamError {
 
 /// A response is one unless it switches protocols; and that is one if it was asked for.
 fn accept(
-    mut response: Response<Incoming>,
+    response: Response<Incoming>,
     lease: Lease,
     manner: Manner,
     limit: Duration,
@@ -247,8 +236,7 @@ fn accept(
         if manner != Manner::WebSocket {
             return Err(UpstreamError::UnaskedSwitch);
         }
-        let upgrade = hyper::upgrade::on(&mut response);
-        return Ok(response.map(|incoming| UpstreamBody::switching(incoming, lease, upgrade)));
+        return Ok(response.map(|incoming| UpstreamBody::switching(incoming, lease)));
     }
     Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, limit)))
 }

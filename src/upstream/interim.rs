@@ -1,5 +1,5 @@
-//! Interim responses (1xx) on their way to a client, between the task that reads an endpoint and the
-//! one that writes to the client.
+//! Interim responses (1xx) on their way to a client, between who reads an endpoint and who writes to the
+//! client.
 //!
 //! RFC 9110, section 15.2: a proxy passes on what it did not ask for itself. Nobody waits for an
 //! interim response, so that whatever is in its way is a reason to drop it.
@@ -37,7 +37,6 @@ pub struct Hearing {
 struct State {
     turn: u32,
     waiting: Vec<Response<()>>,
-    seen: u32,
     waker: Option<Waker>,
 }
 
@@ -73,22 +72,16 @@ impl State {
     fn next_turn(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         self.waiting = Vec::new();
-        self.seen = 0;
         self.waker = None;
     }
 }
 
 impl Hearing {
-    /// Hears what nobody will be told.
-    pub fn of_nobody() -> Self {
-        Arc::new(Interims::default()).begin()
-    }
-
-    /// An endpoint has sent this. Kept if there is room, and the client's task is woken.
+    /// An endpoint has sent this. Kept if there is room.
     pub fn tell(&self, status: StatusCode, fields: &HeaderMap) {
         if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
             // `Expect` is answered by the proxy, and never passed on.
-            return self.count();
+            return;
         }
         let mut response = Response::new(());
         *response.status_mut() = status;
@@ -103,17 +96,16 @@ impl Hearing {
         self.push(response);
     }
 
-    /// Wakes this task from now on; says whether there were more of them than anybody can mean.
-    pub fn is_flood(&self, cx: &Context<'_>) -> bool {
+    /// Wakes this task from now on: what is said is said by another one.
+    pub fn listen(&self, cx: &Context<'_>) {
         let mut state = self.interims.lock();
         if state.turn != self.turn {
-            return false;
+            return;
         }
         match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        state.seen > FLOOD
     }
 
     fn push(&self, response: Response<()>) {
@@ -121,15 +113,6 @@ impl Hearing {
         if state.turn == self.turn && state.waiting.len() < MOST_WAITING {
             state.waiting.push(response);
             self.interims.is_waiting.store(true, Ordering::Relaxed);
-        }
-        drop(state);
-        self.count();
-    }
-
-    fn count(&self) {
-        let mut state = self.interims.lock();
-        if state.turn == self.turn {
-            state.seen = state.seen.saturating_add(1);
             if let Some(waker) = &state.waker {
                 waker.wake_by_ref();
             }
@@ -145,9 +128,6 @@ impl fmt::Debug for Hearing {
 
 /// Kept for a client that has not taken the ones before.
 const MOST_WAITING: usize = 8;
-
-/// No page has so many hints, and no server so much progress to tell.
-const FLOOD: u32 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -166,7 +146,6 @@ mod tests {
             hearing.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
         }
         assert_eq!(interims.take().len(), MOST_WAITING);
-        assert!(hearing.is_flood(&Context::from_waker(Waker::noop())));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! A connection to an endpoint while a request uses it.
 
 use std::sync::Arc;
+use std::sync::Weak;
 
 use http::Response;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::client::conn::http2;
 
 use crate::telemetry::pool_metrics;
@@ -13,14 +12,16 @@ use crate::upstream::body::Progress;
 use crate::upstream::body::RequestBody;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::http1;
+use crate::upstream::incoming::Incoming;
 use crate::upstream::outgoing::Outgoing;
 
-/// The sending half of a connection; the connection itself is a task of the same worker.
+/// What a request is sent over.
 #[derive(Debug)]
 pub enum Sender {
-    /// One request at a time.
-    Http1(http1::SendRequest<RequestBody>),
-    /// A clone of the worker's sender.
+    /// A connection of its own.
+    Http1(Box<http1::Connection>),
+    /// A clone of the worker's sender; the connection itself is a task of the same worker.
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -31,10 +32,9 @@ pub struct InFlight {
     _counted: pool_metrics::InFlight,
 }
 
-/// A connection in use. Given back after a clean end; dropped, and thereby closed, otherwise.
+/// A response under way: told of a clean end, or of another one.
 #[derive(Debug)]
 pub struct Lease {
-    sender: Sender,
     in_flight: InFlight,
     /// The body of the request that is being answered, if it has one.
     body: Option<Arc<Progress>>,
@@ -43,32 +43,53 @@ pub struct Lease {
 impl Sender {
     /// Sends a request and waits for the head of the response. A request that did not leave is put
     /// back.
-    pub async fn send(
-        &mut self,
-        outgoing: &mut Outgoing,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        if let Some(request) = outgoing.request() {
-            match self {
-                Self::Http1(_) => adapt::for_http1(request),
-                Self::Http2(_) => adapt::for_http2(request)?,
-            }
+    pub async fn send(self, outgoing: &mut Outgoing) -> Result<Response<Incoming>, UpstreamError> {
+        match self {
+            Self::Http1(connection) => send_http1(connection, outgoing).await,
+            Self::Http2(sender) => Box::pin(send_http2(sender, outgoing)).await,
         }
-        let hearing = outgoing.hearing.clone();
-        let mut request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
-        // hyper tells of the interim responses of HTTP/1.1 endpoints alone.
-        if let (Self::Http1(_), Some(hearing)) = (&*self, hearing) {
-            hyper::ext::on_informational(&mut request, move |interim| {
-                hearing.tell(interim.status(), interim.headers());
-            });
+    }
+}
+
+async fn send_http1(
+    mut connection: Box<http1::Connection>,
+    outgoing: &mut Outgoing,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let (request, hearing) = outgoing.lend().ok_or(UpstreamError::NoEndpoint)?;
+    adapt::for_http1(request);
+    connection.begin(request);
+    // The fields of the request have left when those of the response come.
+    let spare = request.headers_mut();
+    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, spare, hearing)).await;
+    if answered.is_err() && !connection.has_written() {
+        outgoing.take_back();
+    }
+    Ok(answered?.map(|()| Incoming::Http1(Some(connection))))
+}
+
+async fn send_http2(
+    mut sender: http2::SendRequest<RequestBody>,
+    outgoing: &mut Outgoing,
+) -> Result<Response<Incoming>, UpstreamError> {
+    if let Some(request) = outgoing.request() {
+        adapt::for_http2(request)?;
+    }
+    let request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
+    let mut sending = std::pin::pin!(sender.try_send_request(request));
+    let hearing = outgoing.hearing.as_ref();
+    let sent = std::future::poll_fn(|cx| {
+        // The body, which may ask its client for more, is read by the connection's task.
+        if let Some(hearing) = hearing {
+            hearing.listen(cx);
         }
-        let sent = match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
-            Self::Http2(sender) => sender.try_send_request(request).await,
-        };
-        sent.map_err(|mut error| {
+        sending.as_mut().poll(cx)
+    });
+    match sent.await {
+        Ok(response) => Ok(response.map(Incoming::Http2)),
+        Err(mut error) => {
             outgoing.put_back(error.take_message());
-            error.into_error().into()
-        })
+            Err(error.into_error().into())
+        }
     }
 }
 
@@ -88,9 +109,9 @@ impl Drop for InFlight {
 }
 
 impl Lease {
-    /// A connection that carries a response.
-    pub fn new(sender: Sender, in_flight: InFlight, body: Option<Arc<Progress>>) -> Self {
-        Self { sender, in_flight, body }
+    /// A response whose head has come.
+    pub fn new(in_flight: InFlight, body: Option<Arc<Progress>>) -> Self {
+        Self { in_flight, body }
     }
 
     /// The connection is not HTTP's any more; its endpoint goes on counting it.
@@ -98,9 +119,9 @@ impl Lease {
         self.in_flight
     }
 
-    /// Whether it is one of many streams.
-    pub fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
+    /// Where it comes from.
+    pub fn endpoint(&self) -> Weak<Endpoint> {
+        Arc::downgrade(&self.in_flight.endpoint)
     }
 
     /// The response broke off: by the endpoint, unless the client's half of the exchange did before.
@@ -110,24 +131,14 @@ impl Lease {
         }
     }
 
-    /// The response has ended cleanly: the next request may have the connection.
-    pub fn give_back(self) {
+    /// The response has ended cleanly: the next request may have the connection that was its own.
+    pub fn give_back(self, connection: Option<Box<http1::Connection>>) {
         let endpoint = &self.in_flight.endpoint;
         endpoint.standing.succeeded();
-        match self.sender {
-            Sender::Http1(sender) if sender.is_ready() => endpoint.keep(sender),
-            // The request body is still on its way, or the connection is about to close.
-            Sender::Http1(mut sender) if !sender.is_closed() => {
-                let endpoint = Arc::downgrade(endpoint);
-                tokio::spawn(async move {
-                    if sender.ready().await.is_ok()
-                        && let Some(endpoint) = endpoint.upgrade()
-                    {
-                        endpoint.keep(sender);
-                    }
-                });
-            }
-            Sender::Http1(_) | Sender::Http2(_) => {}
+        match connection {
+            Some(connection) if connection.is_reusable() => endpoint.keep(connection),
+            Some(connection) => connection.close(),
+            None => {}
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Pools: which endpoint gets a request, over which connection, and what happens when that fails.
 //!
 //! Not a client library but a stack of idle connections for each worker and endpoint: a connection is
-//! used only by the worker that opened it. Must not know the client side.
+//! used only by the worker that opened it. HTTP/1.1 is our own ([`http1`]), HTTP/2 is hyper's. Must not
+//! know the client side.
 
 pub mod adapt;
 pub mod answers;
@@ -12,6 +13,7 @@ pub mod choose;
 pub mod circle;
 pub mod client_body;
 pub mod connect;
+pub mod connection_error;
 pub mod cookie;
 pub mod dial;
 pub mod endpoint;
@@ -19,6 +21,8 @@ pub mod error;
 pub mod forward;
 pub mod hash;
 pub mod health;
+pub mod http1;
+pub mod incoming;
 pub mod interim;
 pub mod lease;
 pub mod names;

@@ -1,25 +1,25 @@
 //! An endpoint's side of a connection that has left HTTP by an upgrade.
 
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 
-use hyper::upgrade::OnUpgrade;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use bytes::Buf;
+use bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 
-use crate::upstream::error::UpstreamError;
+use crate::upstream::http1::Connection;
 use crate::upstream::lease::InFlight;
 use crate::upstream::lease::Lease;
+use crate::upstream::stream_io::StreamIo;
 
 /// An endpoint has agreed to switch protocols.
+#[derive(Debug)]
 pub struct Switch {
-    upgrade: OnUpgrade,
+    connection: Box<Connection>,
     lease: Lease,
 }
 
@@ -27,21 +27,22 @@ pub struct Switch {
 /// long as it lives.
 #[derive(Debug)]
 pub struct Tunnel {
-    /// The stream and what was read already; nothing of hyper's state is left.
-    io: TokioIo<Upgraded>,
+    io: StreamIo,
+    /// What was read behind the head of the response.
+    first: Bytes,
     _in_flight: InFlight,
 }
 
 impl Switch {
-    /// The response with status 101 came over the leased connection.
-    pub fn new(upgrade: OnUpgrade, lease: Lease) -> Self {
-        Self { upgrade, lease }
+    /// The response with status 101 came over this connection.
+    pub fn new(connection: Box<Connection>, lease: Lease) -> Self {
+        Self { connection, lease }
     }
 
-    /// Takes the connection from hyper.
-    pub async fn open(self) -> Result<Tunnel, UpstreamError> {
-        let upgraded = self.upgrade.await.map_err(UpstreamError::Closed)?;
-        Ok(Tunnel { io: TokioIo::new(upgraded), _in_flight: self.lease.into_in_flight() })
+    /// Takes the connection from HTTP.
+    pub fn open(self) -> Tunnel {
+        let (io, first) = self.connection.into_parts();
+        Tunnel { io, first, _in_flight: self.lease.into_in_flight() }
     }
 }
 
@@ -51,7 +52,16 @@ impl AsyncRead for Tunnel {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        if self.first.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buffer);
+        }
+        let length = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first[..length]);
+        self.first.advance(length);
+        if self.first.is_empty() {
+            self.first = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -70,11 +80,5 @@ impl AsyncWrite for Tunnel {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-impl fmt::Debug for Switch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Switch").field("lease", &self.lease).finish_non_exhaustive()
     }
 }

@@ -4,14 +4,17 @@
 //! are checked when they are made.
 
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::StatusCode;
 use http::Version;
 use http::header;
 use http::response;
-use hyper::ext::ReasonPhrase;
 
 use crate::http::date;
+use crate::upstream::http1::encode::field;
+use crate::upstream::http1::head::Reason;
+
+pub use crate::upstream::http1::encode::chunk;
+pub use crate::upstream::http1::encode::last_chunk;
 
 /// What a request says about its response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,29 +115,6 @@ pub fn head(
     text.extend_from_slice(b"\r\n");
 }
 
-/// Begins a chunk.
-pub fn chunk(text: &mut BytesMut, length: usize) {
-    let mut digits = [0; 16];
-    let mut left = length;
-    let mut at = digits.len();
-    while at > 0 && (left > 0 || at == digits.len()) {
-        at -= 1;
-        digits[at] = b"0123456789abcdef"[left & 15];
-        left >>= 4;
-    }
-    text.extend_from_slice(&digits[at..]);
-    text.extend_from_slice(b"\r\n");
-}
-
-/// Ends a body of chunks.
-pub fn last_chunk(text: &mut BytesMut, trailers: Option<&HeaderMap>) {
-    text.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten() {
-        field(text, name.as_str().as_bytes(), value.as_bytes());
-    }
-    text.extend_from_slice(b"\r\n");
-}
-
 /// RFC 9110, section 8.6.
 fn allows_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
@@ -149,7 +129,7 @@ fn status_line(text: &mut BytesMut, head: &response::Parts) {
     text.extend_from_slice(head.status.as_str().as_bytes());
     text.extend_from_slice(b" ");
     // What an endpoint says in other words than usual.
-    let reason = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    let reason = head.extensions.get::<Reason>().map(|reason| &reason.0[..]);
     let usual = || head.status.canonical_reason().unwrap_or_default().as_bytes();
     text.extend_from_slice(reason.unwrap_or_else(usual));
     text.extend_from_slice(b"\r\n");
@@ -157,14 +137,6 @@ fn status_line(text: &mut BytesMut, head: &response::Parts) {
 
 fn say_length(text: &mut BytesMut, length: u64) {
     field(text, b"content-length", itoa::Buffer::new().format(length).as_bytes());
-}
-
-fn field(text: &mut BytesMut, name: &[u8], value: &[u8]) {
-    text.reserve(name.len() + value.len() + 4);
-    text.extend_from_slice(name);
-    text.extend_from_slice(b": ");
-    text.extend_from_slice(value);
-    text.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -247,20 +219,5 @@ mod tests {
         let text = String::from_utf8(text.to_vec()).expect("text");
         assert!(text.starts_with("HTTP/1.1 599 \r\ncontent-length: 0\r\ndate: "), "{text}");
         assert!(text.ends_with(" GMT\r\n\r\n"), "{text}");
-    }
-
-    #[test]
-    fn chunks_are_counted_in_hexadecimal() {
-        for length in [0, 1, 15, 16, 255, 4_096, usize::MAX] {
-            let mut text = BytesMut::new();
-            chunk(&mut text, length);
-            assert_eq!(text, format!("{length:x}\r\n"));
-        }
-        let mut trailers = HeaderMap::new();
-        trailers.insert("x-sum", HeaderValue::from_static("1"));
-        let mut text = BytesMut::new();
-        last_chunk(&mut text, Some(&trailers));
-        last_chunk(&mut text, None);
-        assert_eq!(text, "0\r\nx-sum: 1\r\n\r\n0\r\n\r\n");
     }
 }

@@ -19,9 +19,10 @@ use thiserror::Error;
 
 use crate::config::limits::Limits;
 use crate::http::fields;
-use crate::http::http1::line;
-use crate::http::http1::line::BadLine;
-use crate::http::http1::line::Lines;
+use crate::upstream::http1::decoder::Framing;
+use crate::upstream::http1::line;
+use crate::upstream::http1::line::BadLine;
+use crate::upstream::http1::line::Lines;
 
 /// A request without its body, and what its head says about the connection.
 #[derive(Debug)]
@@ -36,17 +37,6 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// Whether it takes trailers (RFC 9110, section 10.1.4).
     pub takes_trailers: bool,
-}
-
-/// Where a body ends (RFC 9112, section 6).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Framing {
-    /// There is none.
-    Empty,
-    /// After so many bytes, at least one.
-    Length(u64),
-    /// Where its chunks say so.
-    Chunked,
 }
 
 /// What is wrong with a head. Nothing that follows it can be trusted: the connection ends.

@@ -11,14 +11,14 @@ use tokio::io::AsyncRead;
 
 use crate::http::activity::Activity;
 use crate::http::clock::micros;
-use crate::http::http1::decoder::Decoder;
-use crate::http::http1::decoder::Piece;
-use crate::http::http1::head::Framing;
 use crate::http::http1::wire::Wire;
 use crate::service::settings::Settings;
 use crate::upstream::BodyFault;
 use crate::upstream::ClientBody;
 use crate::upstream::RequestBody;
+use crate::upstream::http1::decoder::Decoder;
+use crate::upstream::http1::decoder::Framing;
+use crate::upstream::http1::decoder::Piece;
 use crate::upstream::piped;
 use crate::upstream::piped::BodyFeed;
 use crate::upstream::piped::Demand;

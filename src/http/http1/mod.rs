@@ -1,16 +1,15 @@
 //! HTTP/1.1 with a client: our own, because what a gate has to judge must not have been made good
 //! before, because every wait has an end, and because one read and one write for a request are enough.
 //!
-//! In the order of a request: [`wire`] has the bytes, [`head`] makes a request of them ([`line`] by
-//! line), [`intake`] passes its body on through the [`decoder`], [`outlet`] and [`encode`] write the
-//! response, and [`connection`] is the loop around them. This file is its life: busy, parked, closed.
+//! In the order of a request: [`wire`] has the bytes, [`head`] makes a request of them, line by
+//! line, [`intake`] passes its body on, [`outlet`] and [`encode`] write the response, and [`connection`]
+//! is the loop around them. What is the same in both directions is in [`crate::upstream::http1`]. This
+//! file is its life: busy, parked, closed.
 
 pub mod connection;
-pub mod decoder;
 pub mod encode;
 pub mod head;
 pub mod intake;
-pub mod line;
 pub mod outlet;
 pub mod wire;
 

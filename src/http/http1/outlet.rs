@@ -134,9 +134,9 @@ mod tests {
 
     use super::*;
     use crate::http::activity::Activity;
-    use crate::http::http1::decoder::Decoder;
-    use crate::http::http1::decoder::Piece;
-    use crate::http::http1::head::Framing;
+    use crate::upstream::http1::decoder::Decoder;
+    use crate::upstream::http1::decoder::Framing;
+    use crate::upstream::http1::decoder::Piece;
 
     const GET: Terms = Terms {
         version: Version::HTTP_11,

@@ -1,15 +1,17 @@
 //! Bodies over HTTP/1.1: the same in one piece and in many, and what is left is exactly what is behind
-//! their end. The first byte says what the head has said: 255 for chunks, anything else for a length.
+//! their end. The first byte says what the head has said: 255 for chunks, 254 for the
+//! end of the connection, anything else for a length.
 
 use bytes::BytesMut;
-use portcullis::http::http1::decoder::Decoder;
-use portcullis::http::http1::decoder::Piece;
-use portcullis::http::http1::head::Framing;
+use portcullis::upstream::http1::decoder::Decoder;
+use portcullis::upstream::http1::decoder::Framing;
+use portcullis::upstream::http1::decoder::Piece;
 
 pub(crate) fn check(bytes: &[u8]) {
     let Some((first, body)) = bytes.split_first() else { return };
     let framing = match first {
         0 => Framing::Empty,
+        254 => Framing::UntilClose,
         255 => Framing::Chunked,
         length => Framing::Length(u64::from(*length)),
     };
@@ -31,6 +33,7 @@ pub(crate) fn check(bytes: &[u8]) {
             assert_eq!(read(framing, taken, usize::MAX), whole, "what follows changes nothing");
         }
         (Framing::Chunked, _) => {}
+        (Framing::UntilClose, read) => assert_eq!(read.data, body),
     }
 }
 

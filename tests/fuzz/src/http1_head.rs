@@ -6,9 +6,9 @@ use http::header;
 use portcullis::config::limits::Limits;
 use portcullis::http::gate;
 use portcullis::http::http1::head;
-use portcullis::http::http1::head::Framing;
 use portcullis::http::http1::head::Parser;
 use portcullis::http::http1::head::RequestHead;
+use portcullis::upstream::http1::decoder::Framing;
 
 pub(crate) fn check(bytes: &[u8]) {
     let limits = Limits::default();
@@ -45,6 +45,7 @@ fn check_framing(head: &RequestHead) {
     match head.framing {
         Framing::Chunked => assert!(is_chunked),
         Framing::Length(number) => assert_eq!(length.map(str::parse), Some(Ok(number))),
+        Framing::UntilClose => panic!("no request ends with its connection"),
         Framing::Empty => assert!(!is_chunked && length.is_none_or(|it| it.parse() == Ok(0_u64))),
     }
 }

@@ -6,6 +6,7 @@ mod gate;
 mod hello;
 mod http1_body;
 mod http1_head;
+mod http1_response;
 mod pem;
 mod proxy_header;
 mod services;
@@ -20,12 +21,13 @@ pub struct Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self { name: "config", check: config::check },
         Self { name: "gate", check: gate::check },
         Self { name: "hello", check: hello::check },
         Self { name: "http1_body", check: http1_body::check },
         Self { name: "http1_head", check: http1_head::check },
+        Self { name: "http1_response", check: http1_response::check },
         Self { name: "pem", check: pem::check },
         Self { name: "proxy_header", check: proxy_header::check },
     ];

@@ -1,5 +1,5 @@
-//! The body of a request over HTTP/1.1, from bytes (RFC 9112, sections 6 and 7): as strict as the head,
-//! because what is left over is the next request. Pure; must not know connections.
+//! A body over HTTP/1.1, from bytes (RFC 9112, sections 6 and 7): strict, because what is left over is the
+//! next request, or the next response. Pure; must not know connections.
 
 use bytes::Buf;
 use bytes::Bytes;
@@ -7,15 +7,27 @@ use bytes::BytesMut;
 use http::HeaderMap;
 use thiserror::Error;
 
-use crate::http::http1::head::Framing;
-use crate::http::http1::line;
-use crate::http::http1::line::Lines;
+use crate::upstream::http1::line;
+use crate::upstream::http1::line::Lines;
+
+/// Where a body ends (RFC 9112, section 6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Framing {
+    /// There is none.
+    Empty,
+    /// After so many bytes, at least one.
+    Length(u64),
+    /// Where its chunks say so.
+    Chunked,
+    /// Where the connection does: a response alone.
+    UntilClose,
+}
 
 /// Takes one body off a buffer, piece by piece.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    /// Bytes of chunk extensions, and of trailers: what a client may send without sending anything.
+    /// Bytes of chunk extensions, and of trailers: what may be sent without sending anything.
     idle_talk: usize,
     lines: Lines,
     trailers: HeaderMap,
@@ -40,6 +52,8 @@ pub struct BadBody;
 enum State {
     /// So many bytes are to come, at least one.
     Length(u64),
+    /// All that comes.
+    Open,
     /// Digits of a chunk's size.
     Size {
         size: u64,
@@ -71,6 +85,7 @@ impl Decoder {
             Framing::Empty | Framing::Length(0) => State::Last,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => SIZE,
+            Framing::UntilClose => State::Open,
         };
         let (lines, trailers) = (Lines::default(), HeaderMap::new());
         Self { state, idle_talk: 0, lines, trailers, fields: 0 }
@@ -90,6 +105,7 @@ impl Decoder {
                 }
                 State::Ended => return Ok(None),
                 State::Length(left) | State::Data(left) => return Ok(self.data(buffer, left)),
+                State::Open => return Ok(self.data(buffer, u64::MAX)),
                 State::Trailers => return self.trailers(buffer),
                 _ => {
                     let Some(byte) = buffer.first().copied() else { return Ok(None) };
@@ -103,6 +119,14 @@ impl Decoder {
     /// Whether all of it has been taken.
     pub fn has_ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// Nothing more will come; says whether all of it has.
+    pub fn closed(&mut self) -> bool {
+        if matches!(self.state, State::Open | State::Last) {
+            self.state = State::Ended;
+        }
+        self.has_ended()
     }
 
     /// How many bytes are to come, where that was said before.
@@ -121,6 +145,7 @@ impl Decoder {
         }
         let left = left - length as u64;
         self.state = match self.state {
+            State::Open => State::Open,
             State::Length(_) if left == 0 => State::Last,
             State::Length(_) => State::Length(left),
             _ if left == 0 => State::DataEnd,

@@ -51,15 +51,15 @@ impl Lines {
 /// Name and value of a field's line; `None` if it is none (RFC 9112, section 5). Whitespace before the
 /// colon, a folded line, control characters and an empty name are all no field.
 pub fn field(mut line: Bytes) -> Option<(HeaderName, HeaderValue)> {
-    let colon = memchr::memchr(b':', &line)?;
+    // Names are short.
+    let colon = line.iter().position(|byte| *byte == b':')?;
     let name = HeaderName::from_bytes(&line[..colon]).ok()?;
-    line.advance(colon + 1);
-    while let Some(b' ' | b'\t') = line.first() {
-        line.advance(1);
-    }
-    while let Some(b' ' | b'\t') = line.last() {
-        line.truncate(line.len() - 1);
-    }
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let value = &line[colon + 1..];
+    let before = value.iter().take_while(is_blank).count();
+    let behind = value[before..].iter().rev().take_while(is_blank).count();
+    line.truncate(line.len() - behind);
+    line.advance(colon + 1 + before);
     Some((name, HeaderValue::from_maybe_shared(line).ok()?))
 }
 

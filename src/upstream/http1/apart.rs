@@ -1,0 +1,151 @@
+//! A response that comes before all of its request has left: from then on the connection is a task's, so
+//! that the one goes on whatever becomes of the other. A client may send all of its request before it
+//! reads anything.
+
+use std::sync::Weak;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::sync::mpsc;
+
+use crate::upstream::connection_error::ConnectionError;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::error::BodyError;
+use crate::upstream::http1::Connection;
+use crate::upstream::patience::Patience;
+
+/// The body of such a response.
+#[derive(Debug)]
+pub struct Apart {
+    pieces: mpsc::Receiver<Message>,
+    /// How much is to come, where that was said.
+    left: Option<u64>,
+}
+
+/// `None`: all of it has come.
+type Message = Option<Result<Frame<Bytes>, BodyError>>;
+
+impl Apart {
+    /// Leaves a connection to a task, which gives it back to its endpoint when both messages have ended.
+    /// `limit` is how long the endpoint may take nothing of what is left of the request.
+    pub fn begin(connection: Box<Connection>, endpoint: Weak<Endpoint>, limit: Duration) -> Self {
+        let left = connection.length();
+        let (feed, pieces) = mpsc::channel(1);
+        tokio::spawn(async move {
+            if let Some(connection) = run(connection, feed, limit).await
+                && let Some(endpoint) = endpoint.upgrade()
+            {
+                endpoint.keep(connection);
+            }
+        });
+        Self { pieces, left }
+    }
+
+    /// The next piece.
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.has_ended() {
+            return Poll::Ready(None);
+        }
+        // A task that is gone has not said that this is all.
+        let message = ready!(self.pieces.poll_recv(cx));
+        let message = message.unwrap_or_else(|| Some(Err(ConnectionError::Ended.into())));
+        match &message {
+            Some(Ok(frame)) if frame.is_trailers() => self.left = Some(0),
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(bytes));
+            }
+            Some(Err(_)) | None => self.left = Some(0),
+        }
+        Poll::Ready(message)
+    }
+
+    /// Whether all of it has come, as far as that is known.
+    pub fn has_ended(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// How many bytes are to come, where that was said.
+    pub fn length(&self) -> Option<u64> {
+        self.left
+    }
+}
+
+/// Passes the response on, and the request. The connection, if it is still there in the end.
+async fn run(
+    mut connection: Box<Connection>,
+    feed: mpsc::Sender<Message>,
+    limit: Duration,
+) -> Option<Box<Connection>> {
+    let is_sized = connection.length().is_some();
+    let mut is_over = connection.has_ended();
+    while !is_over {
+        let room = tokio::select! {
+            room = feed.reserve() => room.ok()?,
+            failed = failure(&mut connection) => {
+                drop(feed.send(Some(Err(failed))).await);
+                return None;
+            }
+        };
+        let frame = tokio::select! {
+            frame = next(&mut connection) => frame,
+            () = feed.closed() => return None,
+        };
+        is_over = match &frame {
+            Some(Ok(frame)) => frame.is_trailers() || is_sized && connection.has_ended(),
+            Some(Err(_)) | None => true,
+        };
+        let is_broken = matches!(frame, Some(Err(_)));
+        room.send(frame);
+        if is_broken {
+            return None;
+        }
+    }
+    finish(&mut connection, limit).await.then_some(connection)
+}
+
+/// The next piece of the response, while the request goes on.
+async fn next(connection: &mut Connection) -> Option<Result<Frame<Bytes>, BodyError>> {
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(Err(error)) = connection.poll_request(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        connection.poll_frame(cx)
+    })
+    .await
+}
+
+/// Sends the request on; ready only if that fails.
+async fn failure(connection: &mut Connection) -> BodyError {
+    std::future::poll_fn(|cx| match connection.poll_request(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(error),
+        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Sends what is left of the request behind its response; says whether all of it has left.
+async fn finish(connection: &mut Connection, limit: Duration) -> bool {
+    let mut patience = Patience::new(limit);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(sent) = connection.poll_request(cx) {
+            return Poll::Ready(sent.is_ok() && connection.is_reusable());
+        }
+        if connection.poll_unusable(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        if connection.is_blocked() {
+            return patience.poll_end(cx).map(|()| false);
+        }
+        patience.renew();
+        Poll::Pending
+    })
+    .await
+}
