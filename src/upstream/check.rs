@@ -134,13 +134,17 @@ async fn read(mut body: Incoming) -> Result<(), CheckError> {
     let mut left = MOST_BODY;
     loop {
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
-        let Some(frame) = frame else { return Ok(()) };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(CheckError::Body)?;
         let Some(less) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else {
             return Ok(());
         };
         left = less;
     }
+    if let Some(connection) = body.take_connection() {
+        connection.close();
+    }
+    Ok(())
 }
 
 /// What checks call themselves.

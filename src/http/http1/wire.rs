@@ -175,7 +175,12 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
         }
         count -= of_text;
         let of_piece = count.min(self.piece.len());
-        self.piece.advance(of_piece);
+        if of_piece == self.piece.len() {
+            // Let go of, so that the buffer it is a part of can be used again.
+            self.piece = Bytes::new();
+        } else {
+            self.piece.advance(of_piece);
+        }
         self.tail = &self.tail[(count - of_piece).min(self.tail.len())..];
     }
 }

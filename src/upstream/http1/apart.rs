@@ -149,3 +149,81 @@ async fn finish(connection: &mut Connection, limit: Duration) -> bool {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::Request;
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::upstream::body::RequestBody;
+    use crate::upstream::client_body::ClientBody;
+    use crate::upstream::piped;
+    use crate::upstream::piped::BodyFeed;
+    use crate::upstream::stream_io::StreamIo;
+
+    /// The head of an answer has come, and nothing of the request's body has been sent.
+    async fn early(answer: &str) -> (Apart, BodyFeed, UnixStream) {
+        let (mine, mut peer) = UnixStream::pair().expect("a pair");
+        let mut connection = Box::new(Connection::new(StreamIo::Unix(mine), 4_000));
+        let (feed, body) = piped::pipe(None);
+        peer.write_all(answer.as_bytes()).await.expect("sent");
+        connection.begin(&mut Request::new(RequestBody::new(ClientBody::Http1(body))));
+        let mut spare = HeaderMap::new();
+        let answered =
+            std::future::poll_fn(|cx| connection.poll_response(cx, &mut spare, None)).await;
+        answered.expect("an answer");
+        assert!(!connection.has_sent());
+        (Apart::begin(connection, Weak::new(), Duration::from_secs(5)), feed, peer)
+    }
+
+    async fn read(apart: &mut Apart) -> Result<Vec<u8>, BodyError> {
+        let mut body = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| apart.poll_frame(cx)).await {
+            body.extend_from_slice(&frame?.into_data().expect("data"));
+        }
+        Ok(body)
+    }
+
+    #[tokio::test]
+    async fn a_request_is_sent_while_nobody_reads_its_response() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        ] {
+            let (mut apart, feed, mut peer) = early(answer).await;
+            for piece in [&b"some"[..], b"more"] {
+                feed.push(Bytes::from_static(piece));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            feed.end(None);
+            let mut text = Vec::new();
+            while !text.ends_with(b"0\r\n\r\n") {
+                assert_ne!(peer.read_buf(&mut text).await.expect("read"), 0);
+            }
+            assert!(text.ends_with(b"4\r\nsome\r\n4\r\nmore\r\n0\r\n\r\n"));
+            assert_eq!(read(&mut apart).await.expect("whole"), b"hello", "{answer}");
+            assert!(apart.has_ended());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_ends_its_response() {
+        let (mut apart, feed, _peer) = early("HTTP/1.1 200 OK\r\n\r\nhello").await;
+        drop(feed);
+        assert!(matches!(read(&mut apart).await, Err(BodyError::Client(_))));
+    }
+
+    #[tokio::test]
+    async fn a_response_that_nobody_reads_ends_its_request() {
+        let (apart, feed, mut peer) = early("HTTP/1.1 200 OK\r\n\r\nhello").await;
+        drop(apart);
+        let mut text = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(5), peer.read_to_end(&mut text));
+        end.await.expect("in time").expect("read");
+        assert!(feed.is_gone());
+    }
+}

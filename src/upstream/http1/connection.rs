@@ -89,7 +89,7 @@ impl Connection {
     pub fn begin(&mut self, request: &mut Request<RequestBody>) {
         let (upload, content) = Upload::begin(request);
         self.upload = upload;
-        self.outbox = Outbox::default();
+        self.outbox.begin();
         encode::head(self.outbox.text(), request, content);
         self.method.clone_from(request.method());
         self.has_sent = false;

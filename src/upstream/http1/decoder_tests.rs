@@ -48,6 +48,19 @@ fn a_body_ends_where_its_framing_says() {
 }
 
 #[test]
+fn what_has_no_end_ends_with_its_connection() {
+    let mut buffer = BytesMut::from("some");
+    let mut decoder = Decoder::new(Framing::UntilClose);
+    assert!(matches!(decoder.decode(&mut buffer), Ok(Some(Piece::Data(data))) if data == "some"));
+    assert!(matches!(decoder.decode(&mut buffer), Ok(None)));
+    assert_eq!((decoder.length(), decoder.has_ended()), (None, false));
+    assert!(decoder.closed() && decoder.has_ended());
+    for framing in [Framing::Length(5), Framing::Chunked] {
+        assert!(!Decoder::new(framing).closed(), "{framing:?}");
+    }
+}
+
+#[test]
 fn trailers_are_fields() {
     let (_, trailers, _) = chunks("0\r\nX-Sum: 1\r\n\r\n").expect("fine").expect("whole");
     assert_eq!(trailers, "Some({\"x-sum\": \"1\"})");

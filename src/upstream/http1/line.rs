@@ -51,8 +51,7 @@ impl Lines {
 /// Name and value of a field's line; `None` if it is none (RFC 9112, section 5). Whitespace before the
 /// colon, a folded line, control characters and an empty name are all no field.
 pub fn field(mut line: Bytes) -> Option<(HeaderName, HeaderValue)> {
-    // Names are short.
-    let colon = line.iter().position(|byte| *byte == b':')?;
+    let colon = memchr::memchr(b':', &line)?;
     let name = HeaderName::from_bytes(&line[..colon]).ok()?;
     let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
     let value = &line[colon + 1..];

@@ -51,7 +51,7 @@ impl Outbox {
         self.text.is_empty() && self.piece.is_empty() && self.tail.is_empty()
     }
 
-    /// Whether anything was ever written.
+    /// Whether anything was written since the beginning.
     pub fn has_written(&self) -> bool {
         self.has_written
     }
@@ -59,6 +59,11 @@ impl Outbox {
     /// Whether something waits for the other side to take it.
     pub fn is_blocked(&self) -> bool {
         self.is_unflushed || !self.is_empty()
+    }
+
+    /// Nothing has been written of what is added from now on.
+    pub fn begin(&mut self) {
+        self.has_written = false;
     }
 
     /// Forgets what waits.

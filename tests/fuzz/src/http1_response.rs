@@ -14,8 +14,9 @@ pub(crate) fn check(bytes: &[u8]) {
     for size in [1, 2, 13] {
         assert_eq!(shown(&in_pieces(bytes, size)), shown(&whole), "in pieces of {size}");
     }
-    let Ok(Some(head)) = whole else {
-        return assert_eq!(buffer, bytes, "nothing is taken of what is no head");
+    let Ok(whole) = whole else { return };
+    let Some(head) = whole else {
+        return assert_eq!(buffer, bytes, "nothing is taken of what is not a whole head");
     };
     let taken = &bytes[..bytes.len() - buffer.len()];
     assert!(taken.len() <= MOST && taken.starts_with(b"HTTP/1."));
