@@ -1,5 +1,6 @@
 //! A connection to an endpoint, as bytes: a request out, its response in, and whether another can follow.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::Context;
@@ -47,8 +48,8 @@ pub struct Connection {
     input: BytesMut,
     /// How much of an incomplete head is known to be one.
     looked_at: usize,
-    /// How much is read at a time.
-    room: usize,
+    /// There is more to read than fits a small buffer.
+    is_bulk: bool,
     outbox: Outbox,
     upload: Upload,
     /// All of the request has left, or will never.
@@ -72,7 +73,7 @@ impl Connection {
             most_head,
             input: BytesMut::new(),
             looked_at: 0,
-            room: FIRST_ROOM,
+            is_bulk: false,
             outbox: Outbox::default(),
             upload: Upload::none(),
             has_sent: true,
@@ -94,7 +95,7 @@ impl Connection {
         self.method.clone_from(request.method());
         self.has_sent = false;
         self.interims = 0;
-        self.room = FIRST_ROOM;
+        self.is_bulk = false;
     }
 
     /// Sends the request and waits for the head of its response; interim responses are told of. `spare`
@@ -312,20 +313,35 @@ impl Connection {
 
     /// Reads what there is; 0 at the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let left = self.decoder.length().filter(|_| !self.has_ended());
-        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
-        let room = self.room.min(left.max(LEAST_ROOM));
+        if !self.is_bulk {
+            return self.poll_read_little(cx);
+        }
+        let left = self.decoder.length().and_then(|left| usize::try_from(left).ok());
+        let room = left.unwrap_or(usize::MAX).clamp(LITTLE, MUCH);
         if self.input.capacity() - self.input.len() < room / 2 {
             // Takes what is free in front where nothing refers to it any more, or anew.
             self.input.reserve(room);
         }
-        let spare = self.input.capacity() - self.input.len();
-        let read = ready!(std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
-        if read == spare {
-            self.room = MOST_ROOM;
-        }
-        Poll::Ready(Ok(read))
+        std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx)
     }
+
+    /// The same through the worker's buffer: however long a client takes for a head and a page, they hold as
+    /// much memory as they have bytes.
+    fn poll_read_little(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(LITTLE, 0);
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+            let read = read.filled();
+            self.input.extend_from_slice(read);
+            self.is_bulk = read.len() == LITTLE;
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// After a body.
@@ -335,14 +351,11 @@ fn ended() -> Decoder {
     decoder
 }
 
-/// What is read at a time: enough for a head and a page.
-const FIRST_ROOM: usize = 8 << 10;
-
-/// The same where less is to come.
-const LEAST_ROOM: usize = 1 << 10;
+/// What is read at a time: a head and a page.
+const LITTLE: usize = 32 << 10;
 
 /// The same of a body that comes faster than it is read.
-const MOST_ROOM: usize = 128 << 10;
+const MUCH: usize = 128 << 10;
 
 /// Interim responses to one request. No page has so many hints, and no server so much progress to tell.
 const FLOOD: u32 = 32;

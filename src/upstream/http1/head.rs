@@ -5,6 +5,7 @@
 //! with requests; and what two readers could see in two ways is refused behind this, for HTTP/1.1 and
 //! HTTP/2 alike ([`crate::upstream::forward`]).
 
+use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -46,8 +47,8 @@ pub enum BadHead {
 }
 
 /// Takes a head off a buffer; `None` if it is not complete, which leaves the buffer as it is. It may have
-/// `most` bytes. Values of fields are slices of the buffer; `spare` is room for them that was used before,
-/// and is taken for a final response.
+/// `most` bytes. Values of fields are slices of a copy, because some are kept for long, as in the tables of
+/// HTTP/2; `spare` is room for them that was used before, and is taken for a final response.
 ///
 /// # Errors
 ///
@@ -68,7 +69,8 @@ pub fn parse(
         status_line(&Bytes::copy_from_slice(&input[..ends[0]]), ends[0])?;
     }
     let Some((lines, length)) = found? else { return Ok(None) };
-    let text = input.split_to(length).freeze();
+    let text = Bytes::copy_from_slice(&input[..length]);
+    input.advance(length);
     let mut response = status_line(&text, ends[0])?;
     let mut fields = HeaderMap::new();
     if !is_interim(response.status()) {
