@@ -322,7 +322,14 @@ impl Connection {
             // Takes what is free in front where nothing refers to it any more, or anew.
             self.input.reserve(room);
         }
-        std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx)
+        let read = ready!(std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
+        // TLS hands over one record at a time. How it ended is told again by the next read.
+        while matches!(self.io, StreamIo::Tls(_))
+            && self.input.len() < self.input.capacity()
+            && let Poll::Ready(Ok(1..)) = std::pin::pin!(self.io.read_buf(&mut self.input)).poll(cx)
+        {
+        }
+        Poll::Ready(Ok(read))
     }
 
     /// The same through the worker's buffer: however long a client takes for a head and a page, they hold as
@@ -332,6 +339,11 @@ impl Connection {
             scratch.resize(LITTLE, 0);
             let mut read = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+            let mut before = 0;
+            while matches!(self.io, StreamIo::Tls(_)) && read.filled().len() > before {
+                before = read.filled().len();
+                let _ = Pin::new(&mut self.io).poll_read(cx, &mut read);
+            }
             let read = read.filled();
             self.input.extend_from_slice(read);
             self.is_bulk = read.len() == LITTLE;
