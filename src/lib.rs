@@ -112,6 +112,8 @@
 //! - `commit` cannot fail; whatever can fail is in `prepare`.
 //! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone,
 //!   or refuse one reload, and is counted, and its place is told.
+//! - A connection that waits holds no buffer, neither with a client over HTTP/1.1 nor with an endpoint: bytes
+//!   pass through those of the worker.
 //! - No state of a connection is without an end, and no wait for a client that does not move is longer
 //!   than 30 s unless the operator says so.
 //! - A request body that breaks off is never a whole request at an endpoint, and never its fault.

@@ -217,7 +217,7 @@ mod tests {
                 size_of::<config::virtual_service::VirtualService>(),
                 320,
             ),
-            ("a service as it runs", size_of::<VirtualService>(), 424),
+            ("a service as it runs", size_of::<VirtualService>(), 432),
             ("a certificate as it is checked", size_of::<config::certificate::Certificate>(), 104),
             ("a slot", size_of::<Certificate>(), 48),
             ("its material", size_of::<Material>(), 168),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::aead;
 use aws_lc_rs::aead::Aad;
 use aws_lc_rs::aead::LessSafeKey;
@@ -41,13 +42,20 @@ impl From<&Tickets> for Period {
 }
 
 /// Seals and opens the tickets of one virtual service.
-#[derive(Clone)]
 pub struct Ticketer {
     root: Arc<hkdf::Prk>,
     period: Period,
     /// Of the service and its policy for client certificates.
     scope: Fingerprint,
     clock: Clock,
+    /// The key that was used last, which is nearly always the next one, too: deriving it costs more than
+    /// a ticket. Nothing until there is a first ticket.
+    last: ArcSwapOption<Key>,
+}
+
+struct Key {
+    epoch: u32,
+    key: LessSafeKey,
 }
 
 impl Ticketer {
@@ -59,17 +67,24 @@ impl Ticketer {
     ) -> Self {
         // The digest has a fixed length: no two pairs give the same bytes.
         let scope = Fingerprint::of(&[&client_auth, service.as_str().as_bytes()].concat());
-        Self { root, period, scope, clock: Clock::System }
+        Self { root, period, scope, clock: Clock::System, last: ArcSwapOption::empty() }
     }
 
     fn epoch(&self) -> Option<u32> {
         u32::try_from(self.clock.now() / u64::from(self.period.seconds)).ok()
     }
 
-    fn key(&self, epoch: u32) -> Option<LessSafeKey> {
+    fn key(&self, epoch: u32) -> Option<Arc<Key>> {
+        if let Some(last) = self.last.load_full()
+            && last.epoch == epoch
+        {
+            return Some(last);
+        }
         let info = [&self.scope.0[..], &epoch.to_be_bytes()];
         let key = self.root.expand(&info, &aead::AES_256_GCM).ok()?;
-        Some(LessSafeKey::new(UnboundKey::from(key)))
+        let key = Arc::new(Key { epoch, key: LessSafeKey::new(UnboundKey::from(key)) });
+        self.last.store(Some(Arc::clone(&key)));
+        Some(key)
     }
 }
 
@@ -98,6 +113,7 @@ impl ProducesTickets for Ticketer {
         // The period number needs no protection of its own: another one is another key.
         let tag = self
             .key(epoch)?
+            .key
             .seal_in_place_separate_tag(nonce, Aad::empty(), &mut ticket[HEADER..])
             .ok()?;
         ticket.extend_from_slice(tag.as_ref());
@@ -115,9 +131,23 @@ impl ProducesTickets for Ticketer {
         }
         let mut plain = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.key(epoch)?.open_in_place(nonce, Aad::empty(), &mut plain).ok()?.len();
+        let length =
+            self.key(epoch)?.key.open_in_place(nonce, Aad::empty(), &mut plain).ok()?.len();
         plain.truncate(length);
         Some(plain)
+    }
+}
+
+impl Clone for Ticketer {
+    fn clone(&self) -> Self {
+        let Self { root, period, scope, clock, .. } = self;
+        Self {
+            root: Arc::clone(root),
+            period: *period,
+            scope: *scope,
+            clock: clock.clone(),
+            last: ArcSwapOption::empty(),
+        }
     }
 }
 

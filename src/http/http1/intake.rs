@@ -28,10 +28,10 @@ use crate::upstream::piped::Demand;
 pub enum Intake {
     /// There is none, or all of it has come: the next request follows.
     Done,
-    /// It is being read.
-    Feeding(Feeding),
+    /// It is being read. Boxed: most requests have none, and each connection would have room for one.
+    Feeding(Box<Feeding>),
     /// Nobody wants the rest.
-    Abandoned(Decoder),
+    Abandoned(Box<Decoder>),
     /// Where it ends will never be known.
     Broken,
 }
@@ -64,7 +64,7 @@ impl Intake {
         let bytes = input.len() as u64;
         let feeding =
             Feeding { decoder, feed, held: None, asks, bytes, waited: 0, waiting_since: None };
-        let mut intake = Self::Feeding(feeding);
+        let mut intake = Self::Feeding(Box::new(feeding));
         intake.pass_on(input);
         (intake, RequestBody::new(ClientBody::Http1(body)))
     }
@@ -161,7 +161,7 @@ impl Intake {
 
     fn abandon(&mut self) {
         if let Self::Feeding(feeding) = std::mem::replace(self, Self::Broken) {
-            *self = Self::Abandoned(feeding.decoder);
+            *self = Self::Abandoned(Box::new(feeding.decoder));
         }
     }
 

@@ -288,7 +288,8 @@ impl Connection {
         self.keeps_alive &= framing != Framing::UntilClose
             && head.status() != StatusCode::SWITCHING_PROTOCOLS
             && head::keeps_alive(head);
-        self.decoder = if framing == Framing::Empty { ended() } else { Decoder::new(framing) };
+        self.decoder =
+            if framing == Framing::Empty { ended() } else { Decoder::of_response(framing) };
         self.ahead = None;
         Ok(())
     }

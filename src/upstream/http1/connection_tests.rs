@@ -87,7 +87,7 @@ async fn nothing_follows_what_says_so_or_is_not_over() {
         ("HTTP/1.1 204 None\r\n\r\nhello", Some("")),
         ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello", None),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", None),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n", None),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5,\r\nhello\r\n0\r\n\r\n", None),
     ] {
         let (mut connection, mut peer) = pair();
         peer.write_all(text.as_bytes()).await.expect("sent");

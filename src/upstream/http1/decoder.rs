@@ -27,6 +27,8 @@ pub enum Framing {
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
+    /// Blanks may stand behind the size of a chunk.
+    takes_padding: bool,
     /// Bytes of chunk extensions, and of trailers: what may be sent without sending anything.
     idle_talk: usize,
     lines: Lines,
@@ -88,7 +90,13 @@ impl Decoder {
             Framing::UntilClose => State::Open,
         };
         let (lines, trailers) = (Lines::default(), HeaderMap::new());
-        Self { state, idle_talk: 0, lines, trailers, fields: 0 }
+        Self { state, takes_padding: false, idle_talk: 0, lines, trailers, fields: 0 }
+    }
+
+    /// The same for a response: old servers write the sizes of chunks in a field of fixed width, with
+    /// blanks behind them. Nobody reads a response after us who could take it for another.
+    pub fn of_response(framing: Framing) -> Self {
+        Self { takes_padding: true, ..Self::new(framing) }
     }
 
     /// Takes the next piece off the buffer; `None` if there is none yet, or after the end.
@@ -159,6 +167,9 @@ impl Decoder {
         match (self.state, byte) {
             (State::Size { digits: 1.., size }, b'\r') => Ok(State::SizeEnd { size }),
             (State::Size { digits: 1.., size }, b';') => Ok(State::Extension { size }),
+            (State::Size { digits: 1.., size }, b' ' | b'\t') if self.takes_padding => {
+                Ok(State::Extension { size })
+            }
             (State::Size { digits: ..MOST_DIGITS, size }, _) if size >> 60 == 0 => {
                 let digit = char::from(byte).to_digit(16).ok_or(BadBody)?;
                 let State::Size { digits, .. } = self.state else { return Err(BadBody) };

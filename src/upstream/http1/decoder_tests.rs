@@ -48,6 +48,22 @@ fn a_body_ends_where_its_framing_says() {
 }
 
 #[test]
+fn endpoints_may_pad_the_sizes_of_their_chunks() {
+    let padded = BytesMut::from("5   \r\nhello\r\n0\t\r\n\r\n");
+    let all = |mut decoder: Decoder| {
+        let (mut buffer, mut read) = (padded.clone(), 0);
+        while let Some(piece) = decoder.decode(&mut buffer)? {
+            if let Piece::Data(data) = piece {
+                read += data.len();
+            }
+        }
+        Ok((read, decoder.has_ended()))
+    };
+    assert_eq!(all(Decoder::of_response(Framing::Chunked)), Ok((5, true)));
+    assert_eq!(all(Decoder::new(Framing::Chunked)), Err(BadBody), "clients may not");
+}
+
+#[test]
 fn what_has_no_end_ends_with_its_connection() {
     let mut buffer = BytesMut::from("some");
     let mut decoder = Decoder::new(Framing::UntilClose);
