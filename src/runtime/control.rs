@@ -55,7 +55,7 @@ pub enum Ended {
 impl Control {
     /// Takes over a state whose first configuration is in force.
     pub fn new(state: Box<State>, reloads: mpsc::Receiver<ReloadRequest>, handle: Handle) -> Self {
-        let sources = Sources::default();
+        let sources = Sources::of(&state.config());
         let watch = Watch::start();
         let mut control = Self { state: Some(state), sources, watch, reloads, handle };
         control.follow();
@@ -98,9 +98,19 @@ impl Control {
 
     /// Reloads whatever the files say, asked for by a signal or the admin.
     async fn reload(&mut self) -> ReloadReport {
+        let report = self.reload_once().await;
+        // What changed while it was read, or before it was watched, tells nobody.
+        if self.config().watch.files && self.sources.changed() {
+            drop(self.reload_once().await);
+        }
+        report
+    }
+
+    async fn reload_once(&mut self) -> ReloadReport {
         notify::tell(notify::State::Reloading);
-        let report = self.blocking(State::reload).await;
+        let (report, sources) = self.blocking(State::reload).await;
         report.log();
+        self.sources = sources;
         self.follow();
         self.publish(Some(&report));
         notify::tell(notify::State::Ready);
@@ -185,7 +195,6 @@ impl Control {
     /// Watches the files that the configuration in force depends on.
     fn follow(&mut self) {
         let config = self.config();
-        self.sources = Sources::of(&config);
         if !config.watch.files {
             return;
         }

@@ -29,6 +29,7 @@ use crate::runtime::report::ReloadOutcome;
 use crate::runtime::report::ReloadReport;
 use crate::runtime::running::Process;
 use crate::runtime::running::Running;
+use crate::runtime::sources::Sources;
 use crate::tls::acceptor::unix_now;
 
 /// All that the control plane owns. It moves to a thread that may block while a reload works.
@@ -64,9 +65,12 @@ impl State {
         Ok(())
     }
 
-    /// Reads the configuration again and puts it in force, or changes nothing and says why.
-    pub fn reload(&mut self) -> ReloadReport {
+    /// Reads the configuration again and puts it in force, or changes nothing and says why. With the report
+    /// comes what the files of the configuration in force held when this began; those that it names now
+    /// and did not before, what they held at its end.
+    pub fn reload(&mut self) -> (ReloadReport, Sources) {
         let started = Instant::now();
+        let before = Sources::of(&self.config());
         let mut report = surviving(|| match Config::load(&self.path) {
             Ok(loaded) => self.apply(loaded),
             Err(complaints) => ReloadReport {
@@ -76,8 +80,9 @@ impl State {
             },
         });
         report.finish(self.running.generation, started.elapsed());
+        let sources = Sources::of(&self.config()).since(before);
         self.process.reloads.finished(report.result(), report.generation, started.elapsed());
-        report
+        (report, sources)
     }
 
     fn apply(&mut self, loaded: Loaded) -> ReloadReport {

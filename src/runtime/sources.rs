@@ -43,6 +43,17 @@ impl Sources {
         }
     }
 
+    /// The same as it was when `earlier` was read, as far as that goes: what has changed since is a change.
+    pub fn since(mut self, earlier: Self) -> Self {
+        for (path, content) in earlier.files {
+            self.files.entry(path).and_modify(|known| *known = content);
+        }
+        for (path, listing) in earlier.directories {
+            self.directories.entry(path).and_modify(|known| *known = listing);
+        }
+        self
+    }
+
     /// The files, to watch.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
@@ -77,4 +88,33 @@ fn listing(directory: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &Path) -> Sources {
+        let files = BTreeMap::from([(path.to_owned(), content(path))]);
+        let parent = path.parent().expect("a directory");
+        let directories = BTreeMap::from([(parent.to_owned(), listing(parent))]);
+        Sources { files, directories }
+    }
+
+    #[test]
+    fn what_has_changed_since_is_a_change_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.toml");
+        fs::write(&path, "before").unwrap();
+        let earlier = read(&path);
+        assert!(!read(&path).since(earlier).changed(), "nothing has");
+        let earlier = read(&path);
+        fs::write(&path, "after").unwrap();
+        let mut sources = read(&path).since(earlier);
+        assert!(sources.changed() && !sources.changed());
+        let earlier = read(&path);
+        fs::write(directory.path().join("b.toml"), "").unwrap();
+        let mut sources = read(&path).since(earlier);
+        assert!(sources.changed() && !sources.changed());
+    }
 }
