@@ -40,8 +40,8 @@
 //! | 9 | [`http`] | one HTTP connection: serve, forward, fields, bodies, answers of our own, tunnels |
 //! | 8 | [`relay`] | one byte stream between a client and an endpoint |
 //! | 7 | [`service`] | what a virtual service is; the name table; policies; retirement |
-//! | 6 | [`upstream`] | pools: members, choice, limits, connecting, idle connections, names, health |
-//! | 5 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake |
+//! | 6 | [`upstream`] | pools: members, choice, limits, connecting, HTTP/1.1 with endpoints, idle connections, names, health |
+//! | 5 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake, the stream after it |
 //! | 4 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
 //! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |

@@ -3,13 +3,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::io::IoSlice;
-use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 
-use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use tokio::io::AsyncRead;
@@ -17,20 +14,17 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 
 use crate::http::activity::Activity;
+use crate::upstream::http1::outbox::FULL;
+use crate::upstream::http1::outbox::Outbox;
 
-/// A stream with its buffers. What is to be written is text, then at most one large piece, which is not
-/// copied, then what belongs to that: all of it in one write, and so in one TLS record if it fits.
+/// A stream with its buffers.
 #[derive(Debug)]
 pub struct Wire<'a, IO> {
     io: IO,
     activity: &'a Activity,
     /// What was read.
     pub input: BytesMut,
-    text: BytesMut,
-    piece: Bytes,
-    tail: &'static [u8],
-    /// Something was written that may not have left.
-    is_unflushed: bool,
+    outbox: Outbox,
     /// The client needed long for what it was given last.
     is_slow: bool,
     blocked_since: Option<u64>,
@@ -39,17 +33,7 @@ pub struct Wire<'a, IO> {
 impl<'a, IO> Wire<'a, IO> {
     /// A stream of which `input` was read already.
     pub fn new(io: IO, input: BytesMut, activity: &'a Activity) -> Self {
-        Self {
-            io,
-            activity,
-            input,
-            text: BytesMut::new(),
-            piece: Bytes::new(),
-            tail: &[],
-            is_unflushed: false,
-            is_slow: false,
-            blocked_since: None,
-        }
+        Self { io, activity, input, outbox: Outbox::default(), is_slow: false, blocked_since: None }
     }
 
     /// The stream, and what was read and not looked at.
@@ -59,36 +43,28 @@ impl<'a, IO> Wire<'a, IO> {
 
     /// Where text is added; only while there is [room](Self::has_room).
     pub fn text(&mut self) -> &mut BytesMut {
-        if self.text.capacity() == 0 {
-            self.text = TEXT.take();
+        let text = self.outbox.text();
+        if text.capacity() == 0 {
+            *text = TEXT.take();
         }
-        &mut self.text
+        text
     }
 
     /// Adds bytes, followed by a few that do not change. A large piece is the last one before a write.
     pub fn add(&mut self, piece: Bytes, tail: &'static [u8]) {
-        if piece.len() <= SMALL {
-            let text = self.text();
-            text.extend_from_slice(&piece);
-            text.extend_from_slice(tail);
-        } else {
-            self.piece = piece;
-            self.tail = tail;
-        }
+        // Takes a spare where there is no room.
+        self.text();
+        self.outbox.add(piece, tail);
     }
 
     /// Whether more can be added before it is written.
     pub fn has_room(&self) -> bool {
-        self.piece.is_empty() && self.tail.is_empty() && self.text.len() < FULL
+        self.outbox.has_room()
     }
 
     /// Since when the client takes nothing, in times of the connection.
     pub fn blocked_since(&self) -> Option<u64> {
         self.blocked_since
-    }
-
-    fn is_written(&self) -> bool {
-        self.text.is_empty() && self.piece.is_empty() && self.tail.is_empty()
     }
 }
 
@@ -114,7 +90,7 @@ impl<IO: AsyncRead + Unpin> Wire<'_, IO> {
 impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
     /// Writes all that was added; ready when it has left.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_written() && !self.is_unflushed {
+        if !self.outbox.is_blocked() {
             return Poll::Ready(Ok(()));
         }
         let written = self.poll_write_all(cx);
@@ -127,32 +103,20 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
     }
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_written() {
-            let io = Pin::new(&mut self.io);
-            let written = if self.piece.is_empty() && self.tail.is_empty() {
-                ready!(io.poll_write(cx, &self.text))?
-            } else {
-                // TLS takes all that it is given and does not tell how much of it has left: of little
-                // at a time, it shows that a slow client takes something.
-                let most = if self.is_slow { FULL } else { usize::MAX };
-                let piece = &self.piece[..self.piece.len().min(most)];
-                let tail = if piece.len() < self.piece.len() { &[] } else { self.tail };
-                let slices = [&self.text[..], piece, tail].map(IoSlice::new);
-                let empty = usize::from(self.text.is_empty());
-                ready!(io.poll_write_vectored(cx, &slices[empty..]))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.wrote(written);
+        while !self.outbox.is_empty() {
+            // TLS takes all that it is given and does not tell how much of it has left: of little at a
+            // time, it shows that a slow client takes something.
+            let most = if self.is_slow { FULL } else { usize::MAX };
+            ready!(self.outbox.poll_write_some(cx, &mut self.io, most))?;
+            self.took_some();
             if self.is_slow {
-                ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                ready!(self.outbox.poll_flush(cx, &mut self.io))?;
             }
         }
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.is_unflushed = false;
-        if self.text.capacity() <= SPARED {
-            TEXT.set(std::mem::take(&mut self.text));
+        ready!(self.outbox.poll_flush(cx, &mut self.io))?;
+        let text = self.outbox.text();
+        if text.capacity() <= SPARED {
+            TEXT.set(std::mem::take(text));
         }
         Poll::Ready(Ok(()))
     }
@@ -161,27 +125,6 @@ impl<IO: AsyncWrite + Unpin> Wire<'_, IO> {
         if let Some(since) = self.blocked_since.take() {
             self.is_slow = self.activity.now().saturating_sub(since) > SLOW;
         }
-    }
-
-    fn wrote(&mut self, mut count: usize) {
-        self.is_unflushed = true;
-        self.took_some();
-        let of_text = count.min(self.text.len());
-        if of_text == self.text.len() {
-            // Not advanced: its room is used again.
-            self.text.clear();
-        } else {
-            self.text.advance(of_text);
-        }
-        count -= of_text;
-        let of_piece = count.min(self.piece.len());
-        if of_piece == self.piece.len() {
-            // Let go of, so that the buffer it is a part of can be used again.
-            self.piece = Bytes::new();
-        } else {
-            self.piece.advance(of_piece);
-        }
-        self.tail = &self.tail[(count - of_piece).min(self.tail.len())..];
     }
 }
 
@@ -194,14 +137,8 @@ thread_local! {
 /// Up to here a buffer is kept for whoever needs one next; the larger ones were for a body.
 const SPARED: usize = 8 << 10;
 
-/// Up to here, copying a piece is cheaper than writing from two places.
-const SMALL: usize = 4 << 10;
-
 /// Whoever makes others wait so long, in microseconds, is given little at a time.
 const SLOW: u64 = 1_000_000;
-
-/// What is gathered before it is written: a TLS record.
-const FULL: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {

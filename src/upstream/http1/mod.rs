@@ -4,7 +4,7 @@
 //! In the order of a request: [`encode`] writes its head and [`upload`] its body into the [`outbox`],
 //! [`head`] reads that of the response, the [`decoder`] its body, and [`connection`] is what they work on.
 //! [`apart`] is for a response that comes before all of its request has left, [`idle`] for the time
-//! between two requests. [`mod@line`] and [`decoder`] serve the clients' side too.
+//! between two requests. [`mod@line`], [`decoder`] and [`outbox`] serve the clients' side too.
 
 pub mod apart;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! What is to be written to an endpoint: text, then at most one large piece, which is not copied, then
+//! What is to be written to an endpoint or a client: text, then at most one large piece, which is not copied, then
 //! what belongs to that. All of it in one write. Must not know what it means.
 
 use std::io;
@@ -77,18 +77,43 @@ impl Outbox {
         IO: AsyncWrite + Unpin,
     {
         while !self.is_empty() {
-            let written = if self.piece.is_empty() && self.tail.is_empty() {
-                ready!(Pin::new(&mut *io).poll_write(cx, &self.text))?
-            } else {
-                let slices = [&self.text[..], &self.piece, self.tail].map(IoSlice::new);
-                let empty = usize::from(self.text.is_empty());
-                ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[empty..]))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.wrote(written);
+            ready!(self.poll_write_some(cx, io, usize::MAX))?;
         }
+        self.poll_flush(cx, io)
+    }
+
+    /// Writes once, and at most so much of a large piece; there must be something to write.
+    pub fn poll_write_some<IO>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut IO,
+        most: usize,
+    ) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
+        let io = Pin::new(io);
+        let written = if self.piece.is_empty() && self.tail.is_empty() {
+            ready!(io.poll_write(cx, &self.text))?
+        } else {
+            let piece = &self.piece[..self.piece.len().min(most)];
+            let tail = if piece.len() < self.piece.len() { &[] } else { self.tail };
+            let slices = [&self.text[..], piece, tail].map(IoSlice::new);
+            let empty = usize::from(self.text.is_empty());
+            ready!(io.poll_write_vectored(cx, &slices[empty..]))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.wrote(written);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when what was written has left.
+    pub fn poll_flush<IO>(&mut self, cx: &mut Context<'_>, io: &mut IO) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
         if self.is_unflushed {
             ready!(Pin::new(io).poll_flush(cx))?;
             self.is_unflushed = false;
@@ -123,7 +148,7 @@ impl Outbox {
 const SMALL: usize = 4 << 10;
 
 /// What is gathered before it is written: a TLS record.
-const FULL: usize = 16 << 10;
+pub const FULL: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
