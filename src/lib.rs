@@ -46,7 +46,7 @@
 //! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
 //! | 1 | [`config`] | text to checked `Config`; every complaint with line and caret |
-//! | 0 | [`names`], [`live`], [`per_worker`], [`proxy_protocol`] | the words, two small mechanisms, one header |
+//! | 0 | [`names`], [`live`], [`per_worker`], [`message`], [`proxy_protocol`] | the words, two small mechanisms, heads of requests and responses, one header |
 //!
 //! # Journeys
 //!
@@ -132,6 +132,7 @@ pub mod hsm;
 pub mod http;
 pub mod key;
 pub mod live;
+pub mod message;
 pub mod names;
 pub mod per_worker;
 pub mod proxy_protocol;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// From the ground up. Modules of one storey do not see each other.
 const STOREYS: &[&[&str]] = &[
-    &["names", "live", "per_worker", "proxy_protocol"],
+    &["names", "live", "per_worker", "message", "proxy_protocol"],
     &["config"],
     &["key", "telemetry"],
     &["hsm"],
