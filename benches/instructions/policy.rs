@@ -7,7 +7,6 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use std::time::Instant;
 
-use http::HeaderMap;
 use http::Method;
 use portcullis::config;
 use portcullis::config::rate_limit::Counted;
@@ -18,6 +17,7 @@ use portcullis::config::rule::HeaderEdits;
 use portcullis::config::rule::Match;
 use portcullis::config::rule::PathMatch;
 use portcullis::config::rule::Rule;
+use portcullis::message::Fields;
 use portcullis::service::policy::Policy;
 use portcullis::service::policy::path::normalise;
 use portcullis::service::policy::rules::Head;
@@ -33,7 +33,7 @@ pub(crate) fn all(bench: &mut Bench) {
         for (name, path) in
             [("last of", format!("/area{}/page", count - 1)), ("none of", "/other".to_owned())]
         {
-            let (method, fields) = (Method::GET, HeaderMap::new());
+            let (method, fields) = (Method::GET, Fields::new());
             bench.measure(&format!("policy: {name} {count} rules"), || {
                 let head = Head {
                     path: black_box(path.as_bytes()),

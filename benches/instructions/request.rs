@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use http::HeaderValue;
-use http::Request;
 use http_body_util::Empty;
 use portcullis::config::log::LogTarget;
 use portcullis::http::client_side::ClientSide;
@@ -14,6 +14,7 @@ use portcullis::http::exchange::Exchange;
 use portcullis::http::fields;
 use portcullis::http::gate;
 use portcullis::http::identity::Identity;
+use portcullis::message::Request;
 use portcullis::service::location::Location;
 use portcullis::telemetry::app_log::AppLog;
 use portcullis::telemetry::app_log::LogSink;
@@ -44,11 +45,11 @@ fn head(bench: &mut Bench) {
     });
     bench.measure_with("request: fields for the endpoint", request, |mut request| {
         let host = HeaderValue::from_static("shop.example.com");
-        fields::prepare_request(request.headers_mut(), &client, client.service(), None, host);
+        fields::prepare_request(request.fields_mut(), &client, client.service(), None, host);
         request
     });
     bench.measure_with("request: id and trace", request, |mut request| {
-        let identity = Identity::establish(request.headers_mut(), true);
+        let identity = Identity::establish(request.fields_mut(), true);
         (request, identity)
     });
     bench.measure("request: who owns the host", || {
@@ -120,7 +121,7 @@ fn request() -> Request<Empty<&'static [u8]>> {
         ("connection", "keep-alive"),
         ("cookie", "session=0123456789abcdef0123456789abcdef"),
     ] {
-        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        request.fields_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     request
 }

@@ -1,13 +1,14 @@
 //! What the proxy answers by itself: short, in plain text, and never cached by accident.
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
-use http::Response;
 use http::StatusCode;
 use http::header;
 
 use crate::http::error::ForwardError;
+use crate::message::Fields;
+use crate::message::Response;
 use crate::upstream::UpstreamError;
 
 /// The answer to a request that was not served.
@@ -26,12 +27,12 @@ pub fn error(error: &ForwardError) -> Response<Bytes> {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         // RFC 9110, section 15.5.6.
         let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        response.fields_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     if let Some(seconds) = error.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response.fields_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    no_store(response.headers_mut());
+    no_store(response.fields_mut());
     response
 }
 
@@ -47,11 +48,11 @@ pub fn to_grpc(status: StatusCode) -> Response<Bytes> {
         _ => "2",
     };
     let mut response = Response::new(Bytes::new());
-    let fields = response.headers_mut();
+    let fields = response.fields_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    fields.insert("grpc-status", HeaderValue::from_static(code));
+    fields.insert(GRPC_STATUS, HeaderValue::from_static(code));
     if let Some(reason) = status.canonical_reason() {
-        fields.insert("grpc-message", HeaderValue::from_static(reason));
+        fields.insert(GRPC_MESSAGE, HeaderValue::from_static(reason));
     }
     response
 }
@@ -61,7 +62,7 @@ pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
     let mut response = Response::new(text);
     *response.status_mut() = status;
     response
-        .headers_mut()
+        .fields_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
@@ -69,14 +70,14 @@ pub fn fixed(status: StatusCode, text: Bytes) -> Response<Bytes> {
 /// The answer to what is no request, so that there is nothing to say about one.
 pub fn no_request(status: StatusCode) -> Response<Bytes> {
     let mut response = fixed(status, Bytes::from(format!("{status}\n")));
-    no_store(response.headers_mut());
+    no_store(response.fields_mut());
     response
 }
 
 /// There is nothing here.
 pub fn not_found() -> Response<Bytes> {
     let mut response = fixed(StatusCode::NOT_FOUND, Bytes::from_static(b"404 Not Found\n"));
-    no_store(response.headers_mut());
+    no_store(response.fields_mut());
     response
 }
 
@@ -92,10 +93,13 @@ pub fn redirect(status: StatusCode, location: &str) -> Response<Bytes> {
 pub fn redirect_to(status: StatusCode, location: HeaderValue) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::LOCATION, location);
+    response.fields_mut().insert(header::LOCATION, location);
     response
 }
 
-fn no_store(fields: &mut HeaderMap) {
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+fn no_store(fields: &mut Fields) {
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

@@ -4,10 +4,10 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::message::Fields;
 use crate::tls::facts::ClientCertificateFacts;
 
 /// The fields of one certificate; the same for all requests of a connection.
@@ -36,7 +36,7 @@ impl CertificateFields {
 }
 
 /// Says whether the client has shown a certificate that verified, and which.
-pub fn tell(fields: &mut HeaderMap, certificate: Option<&CertificateFields>) {
+pub fn tell(fields: &mut Fields, certificate: Option<&CertificateFields>) {
     let Some(certificate) = certificate else {
         fields.insert(VERIFY, HeaderValue::from_static("NONE"));
         return;
@@ -79,10 +79,17 @@ fn value(bytes: Vec<u8>) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-pub(super) const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
-pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
-pub(super) const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
-pub(super) const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-cert");
+/// Whether this is one of the fields that [`tell`] alone may say.
+pub fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-client-cert") && OURS.contains(name)
+}
+
+static OURS: [HeaderName; 4] = [VERIFY, SUBJECT, FINGERPRINT, CERTIFICATE];
+
+const VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
+const SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
+const CERTIFICATE: HeaderName = HeaderName::from_static("x-client-cert");
 
 /// RFC 4648, section 4.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderValue;
 
 use crate::config::tls_profile::Alpn;
@@ -18,6 +17,7 @@ use crate::http::client_certificate::CertificateFields;
 use crate::http::forwarding::Forwarding;
 use crate::http::incident::Incident;
 use crate::http::tunnel::Switched;
+use crate::message::Fields;
 use crate::names::ClientAddr;
 use crate::service::VirtualService;
 use crate::service::host::Came;
@@ -115,7 +115,7 @@ impl ClientSide {
 
     /// What a trusted proxy says about a request; None: the client is who is connected. A service
     /// that trusts nobody pays nothing.
-    pub fn said_by(&self, fields: &HeaderMap, service: &VirtualService) -> Option<Box<Forwarding>> {
+    pub fn said_by(&self, fields: &Fields, service: &VirtualService) -> Option<Box<Forwarding>> {
         Forwarding::read(fields, &service.trusted_proxies, self.peer())
     }
 

@@ -7,10 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
-use http::Request;
 use http::Uri;
 use http::Version;
 use http::header;
@@ -22,6 +20,8 @@ use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
 use crate::http::gate;
 use crate::http::identity::Identity;
+use crate::message::Fields;
+use crate::message::Request;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonLine;
 use crate::telemetry::service_metrics::ActiveRequest;
@@ -82,7 +82,7 @@ impl Exchange {
             method: request.method().clone(),
             uri: request.uri().clone(),
             // A call always has a body.
-            is_grpc: has_body && is_grpc(request.headers()),
+            is_grpc: has_body && is_grpc(request.fields()),
             host: None,
             rule: None,
             has_asked: false,
@@ -316,7 +316,7 @@ pub(super) fn head(line: &mut JsonLine<'_>, service: &VirtualService, event: &st
     line.opt_str("portcullis.parent", service.parent.as_ref().map(|parent| parent.as_str()));
 }
 
-pub(super) fn is_grpc(fields: &HeaderMap) -> bool {
+pub(super) fn is_grpc(fields: &Fields) -> bool {
     let content_type = fields.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

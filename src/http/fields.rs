@@ -2,7 +2,6 @@
 //! proxy knows better than the client is set. The map is edited in place, never rebuilt.
 
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
@@ -11,6 +10,7 @@ use crate::http::client_certificate;
 use crate::http::client_side::ClientSide;
 use crate::http::forwarding;
 use crate::http::forwarding::Forwarding;
+use crate::message::Fields;
 use crate::service::VirtualService;
 
 /// Prepares a request's fields for an endpoint.
@@ -19,15 +19,15 @@ use crate::service::VirtualService;
 /// are replaced or removed. `said` is what a trusted proxy said. `Expect` is answered by the proxy (see
 /// the module's page). Upgrades are not passed on.
 pub fn prepare_request(
-    fields: &mut HeaderMap,
+    fields: &mut Fields,
     client: &ClientSide,
     service: &VirtualService,
     said: Option<&Forwarding>,
     host: HeaderValue,
 ) {
     join_cookies(fields);
-    let wants_trailers = fields.contains_key(header::TE) && accepts_trailers(fields);
-    remove_hop_by_hop(fields, &NOT_FROM_CLIENTS);
+    let wants_trailers = fields.contains(header::TE) && accepts_trailers(fields);
+    remove_hop_by_hop(fields, is_not_from_clients);
     if wants_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -38,17 +38,17 @@ pub fn prepare_request(
 }
 
 /// Prepares a response's fields for the client.
-pub fn prepare_response(fields: &mut HeaderMap) {
-    remove_hop_by_hop(fields, &[]);
+pub fn prepare_response(fields: &mut Fields) {
+    remove_hop_by_hop(fields, |_| false);
 }
 
 /// Prepares the fields of an interim response (1xx): it has no body whose length could be said.
-pub fn prepare_interim(fields: &mut HeaderMap) {
-    remove_hop_by_hop(fields, &[header::CONTENT_LENGTH]);
+pub fn prepare_interim(fields: &mut Fields) {
+    remove_hop_by_hop(fields, |name| *name == header::CONTENT_LENGTH);
 }
 
 /// Whether the client waits for `100 Continue` before it sends a body (RFC 9110, section 10.1.1).
-pub fn expects_continue(fields: &HeaderMap) -> bool {
+pub fn expects_continue(fields: &Fields) -> bool {
     fields.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
@@ -66,21 +66,30 @@ fn begins_alike(name: &str, ours: &str) -> bool {
 
 /// RFC 9110, section 7.6.1, and other fields that stay behind. One look at each field rather than a search
 /// for each name, because hardly any of them is ever there.
-fn remove_hop_by_hop(fields: &mut HeaderMap, others: &[HeaderName]) {
-    let is_left = |name: &&HeaderName| HOP_BY_HOP.contains(name) || others.contains(name);
-    let left: Vec<_> = fields.keys().filter(is_left).cloned().collect();
-    if left.contains(&header::CONNECTION) {
-        let named: Vec<_> = fields.get_all(header::CONNECTION).iter().cloned().collect();
+fn remove_hop_by_hop(fields: &mut Fields, is_left_too: fn(&HeaderName) -> bool) {
+    if fields.contains(header::CONNECTION) {
+        let named: Vec<_> = fields.get_all(header::CONNECTION).cloned().collect();
         named.iter().for_each(|value| remove_named(fields, value));
     }
-    for name in left {
-        fields.remove(name);
-    }
+    fields.retain(|name, _| !is_hop_by_hop(name) && !is_left_too(name));
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
+    )
+}
+
+/// What a client says that is not passed on: it is answered here, or only we could know it. `proxy` is
+/// read as `HTTP_PROXY` by CGI programs ("httpoxy").
+fn is_not_from_clients(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "expect" | "forwarded" | "proxy") || client_certificate::is_ours(name)
 }
 
 /// Removes the fields that a Connection field names, except those that say where a message goes and
 /// where it ends. What the proxy knows better is set afterwards, whatever was named.
-fn remove_named(fields: &mut HeaderMap, connection: &HeaderValue) {
+fn remove_named(fields: &mut Fields, connection: &HeaderValue) {
     let names = connection.as_bytes();
     if names.eq_ignore_ascii_case(b"keep-alive") || names.eq_ignore_ascii_case(b"close") {
         return;
@@ -95,13 +104,13 @@ fn remove_named(fields: &mut HeaderMap, connection: &HeaderValue) {
 
 /// HTTP/2 clients may send a cookie in crumbs; HTTP/1.1 knows one field, and so do rules (RFC 9113,
 /// section 8.2.3).
-fn join_cookies(fields: &mut HeaderMap) {
+fn join_cookies(fields: &mut Fields) {
     let cookies = fields.get_all(header::COOKIE);
-    if cookies.iter().nth(1).is_none() {
+    if cookies.clone().nth(1).is_none() {
         return;
     }
     let mut joined = BytesMut::new();
-    for crumb in &cookies {
+    for crumb in cookies {
         if !joined.is_empty() {
             joined.extend_from_slice(b"; ");
         }
@@ -112,35 +121,10 @@ fn join_cookies(fields: &mut HeaderMap) {
     }
 }
 
-fn accepts_trailers(fields: &HeaderMap) -> bool {
-    let values = fields.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+fn accepts_trailers(fields: &Fields) -> bool {
+    let values = fields.get_all(header::TE).filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case("trailers"))
 }
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// Read as `HTTP_PROXY` by CGI programs ("httpoxy").
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-static HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-];
-
-/// What a client says that is not passed on: it is answered here, or only we could know it.
-static NOT_FROM_CLIENTS: [HeaderName; 7] = [
-    header::EXPECT,
-    header::FORWARDED,
-    PROXY,
-    client_certificate::VERIFY,
-    client_certificate::SUBJECT,
-    client_certificate::FINGERPRINT,
-    client_certificate::CERTIFICATE,
-];
 
 /// What the names begin with that an endpoint takes from us alone, or that say where a message ends.
 const OURS: [&str; 6] = [
@@ -155,17 +139,10 @@ const OURS: [&str; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::testing::fields as map;
 
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(*name, HeaderValue::from_static(value));
-        }
-        map
-    }
-
-    fn names(fields: &HeaderMap) -> Vec<&str> {
-        let mut names: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+    fn names(fields: &Fields) -> Vec<&str> {
+        let mut names: Vec<_> = fields.names().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
     }
@@ -187,8 +164,8 @@ mod tests {
             ("te", "gzip"),
         ]);
         let odd = HeaderValue::from_bytes(b"x-four, \xff").expect("a value");
-        fields.append("connection", odd);
-        remove_hop_by_hop(&mut fields, &[]);
+        fields.append(header::CONNECTION, odd);
+        remove_hop_by_hop(&mut fields, |_| false);
         assert!(fields.is_empty(), "{fields:?}");
     }
 
@@ -199,7 +176,7 @@ mod tests {
             ("host", "a"),
             ("content-length", "5"),
         ]);
-        remove_hop_by_hop(&mut fields, &[]);
+        remove_hop_by_hop(&mut fields, |_| false);
         assert_eq!(names(&fields), ["content-length", "host"]);
     }
 
@@ -207,7 +184,7 @@ mod tests {
     fn cookie_crumbs_are_one_cookie() {
         let mut fields = map(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c")]);
         join_cookies(&mut fields);
-        assert_eq!(fields.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c"]);
+        assert_eq!(fields.get_all("cookie").collect::<Vec<_>>(), ["a=1; b=2; c"]);
     }
 
     #[test]

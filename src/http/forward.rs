@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderValue;
-use http::Request;
-use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
@@ -24,6 +21,9 @@ use crate::http::gate::Admitted;
 use crate::http::identity::Identity;
 use crate::http::policy;
 use crate::http::websocket;
+use crate::message::Fields;
+use crate::message::Request;
+use crate::message::Response;
 use crate::service::Target;
 use crate::service::VirtualService;
 use crate::service::host::Owner;
@@ -72,7 +72,7 @@ pub async fn respond(
     let closes = error.is_some_and(|error| error.closes());
     let leaves = closes || client.service().retirement.is_retired();
     if client.is_http1() && leaves && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.fields_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -102,15 +102,15 @@ async fn route(
     let answered = pool.forward(outgoing, source, &mut exchange.trace).await;
     let mut response = answered.map_err(|error| policy::failure(exchange, error))?;
     let switch = response.body_mut().take_switch();
-    if switch.is_some() && !is_agreed(response.headers(), key.as_ref()) {
+    if switch.is_some() && !is_agreed(response.fields(), key.as_ref()) {
         return Err(policy::failure(exchange, UpstreamError::BadSwitch));
     }
-    fields::prepare_response(response.headers_mut());
-    policy::response(&service, exchange, response.headers_mut());
+    fields::prepare_response(response.fields_mut());
+    policy::response(&service, exchange, response.fields_mut());
     // An HTTP/1.0 endpoint does not make this an HTTP/1.0 response.
     *response.version_mut() = Version::HTTP_11;
     if let Some(switch) = switch {
-        websocket::switch(response.headers_mut());
+        websocket::switch(response.fields_mut());
         return Ok(Routed::Switched(response.map(|_| ()), switch));
     }
     Ok(Routed::Upstream(response))
@@ -133,13 +133,13 @@ fn prepare(
     exchange.receives(request.body().progress());
     let service = Arc::clone(exchange.service());
     if has_underscores {
-        gate::settle_underscores(request.headers_mut(), service.underscore_fields)?;
+        gate::settle_underscores(request.fields_mut(), service.underscore_fields)?;
     }
     if websocket::is_extended_connect(request) {
         websocket::from_extended_connect(request);
     }
     let is_websocket = websocket::is_asked_for(request);
-    let fields = request.headers_mut();
+    let fields = request.fields_mut();
     exchange.comes_from(client.said_by(fields, &service));
     fields::prepare_request(fields, client, &service, exchange.forwarding(), host);
     exchange.identified(Identity::establish(fields, exchange.is_sampled()));
@@ -159,10 +159,10 @@ fn websocket_key(outgoing: &mut Outgoing) -> Option<HeaderValue> {
         return None;
     }
     let request = outgoing.request().filter(|request| request.version() == Version::HTTP_2)?;
-    request.headers().get(header::SEC_WEBSOCKET_KEY).cloned()
+    request.fields().get(header::SEC_WEBSOCKET_KEY).cloned()
 }
 
-fn is_agreed(fields: &HeaderMap, key: Option<&HeaderValue>) -> bool {
+fn is_agreed(fields: &Fields, key: Option<&HeaderValue>) -> bool {
     websocket::is_agreed(fields) && key.is_none_or(|key| websocket::accepts(fields, key))
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
-use http::HeaderMap;
 use http::header;
+
+use crate::message::Fields;
 
 /// One hop that has an address.
 #[derive(Debug)]
@@ -31,9 +32,9 @@ impl Element<'_> {
 }
 
 /// The elements behind the last one that is malformed or names no address, in their order.
-pub fn read(fields: &HeaderMap) -> Vec<Element<'_>> {
+pub fn read(fields: &Fields) -> Vec<Element<'_>> {
     let mut elements = Vec::new();
-    'lines: for line in fields.get_all(header::FORWARDED).iter().rev() {
+    'lines: for line in fields.get_all(header::FORWARDED).rev() {
         // Where quotes do not match, nothing is known about the whole line.
         let Some(parts) = line.to_str().ok().and_then(|line| split(line, ',')) else { break };
         for part in parts.into_iter().rev().map(str::trim).filter(|part| !part.is_empty()) {

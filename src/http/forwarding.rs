@@ -8,7 +8,6 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
@@ -19,6 +18,7 @@ use crate::http::client_side::ClientSide;
 use crate::http::forwarded_field;
 use crate::http::forwarded_field::Element;
 use crate::http::forwarded_field::node;
+use crate::message::Fields;
 use crate::service::VirtualService;
 use crate::service::host::Host;
 
@@ -38,15 +38,15 @@ pub struct Forwarding {
 
 impl Forwarding {
     /// Reads it. None: the other end of the connection is not trusted, and knows nothing.
-    pub fn read(fields: &HeaderMap, trusted: &[IpNet], peer: IpAddr) -> Option<Box<Self>> {
+    pub fn read(fields: &Fields, trusted: &[IpNet], peer: IpAddr) -> Option<Box<Self>> {
         let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
         let peer = peer.to_canonical();
         if trusted.is_empty() || !trusts(&peer) {
             return None;
         }
-        let mut said = if fields.contains_key(X_FORWARDED_FOR) {
+        let mut said = if fields.contains(X_FORWARDED_FOR) {
             Self::of_x_forwarded(fields, peer)
-        } else if fields.contains_key(header::FORWARDED) {
+        } else if fields.contains(header::FORWARDED) {
             Self::of_forwarded(fields, peer)
         } else {
             Self::of_x_forwarded(fields, peer)
@@ -56,7 +56,7 @@ impl Forwarding {
         Some(Box::new(said))
     }
 
-    fn of_x_forwarded(fields: &HeaderMap, peer: IpAddr) -> Self {
+    fn of_x_forwarded(fields: &Fields, peer: IpAddr) -> Self {
         Self {
             client: peer,
             chain: addresses(fields),
@@ -67,7 +67,7 @@ impl Forwarding {
         }
     }
 
-    fn of_forwarded(fields: &HeaderMap, peer: IpAddr) -> Self {
+    fn of_forwarded(fields: &Fields, peer: IpAddr) -> Self {
         let elements = forwarded_field::read(fields);
         let first = elements.first();
         let value = |text: Option<&str>, is_valid: fn(&str) -> bool| {
@@ -88,7 +88,7 @@ impl Forwarding {
 /// Makes the fields of a request say where it comes from: what the client says is replaced, what a
 /// trusted proxy says is kept and added to.
 pub fn tell(
-    fields: &mut HeaderMap,
+    fields: &mut Fields,
     client: &ClientSide,
     service: &VirtualService,
     said: Option<&Forwarding>,
@@ -177,9 +177,9 @@ fn bracketed(address: IpAddr) -> String {
 }
 
 /// The addresses of `X-Forwarded-For`, the first hop first.
-fn addresses(fields: &HeaderMap) -> Vec<IpAddr> {
+fn addresses(fields: &Fields) -> Vec<IpAddr> {
     let mut chain = Vec::new();
-    'lines: for line in fields.get_all(X_FORWARDED_FOR).iter().rev() {
+    'lines: for line in fields.get_all(X_FORWARDED_FOR).rev() {
         let Ok(line) = line.to_str() else { break };
         for entry in line.rsplit(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             match node(entry) {
@@ -193,11 +193,7 @@ fn addresses(fields: &HeaderMap) -> Vec<IpAddr> {
 }
 
 /// What the first hop said; each proxy may have added its own behind it.
-fn first_hop(
-    fields: &HeaderMap,
-    name: HeaderName,
-    is_valid: fn(&str) -> bool,
-) -> Option<HeaderValue> {
+fn first_hop(fields: &Fields, name: HeaderName, is_valid: fn(&str) -> bool) -> Option<HeaderValue> {
     let value = fields.get(name)?;
     let all = value.to_str().ok()?;
     let first = all.split(',').next().map(str::trim).filter(|first| is_valid(first))?;
@@ -233,14 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(*name, HeaderValue::from_str(value).expect("a value"));
-        }
-        map
-    }
+    use crate::message::testing::fields as map;
 
     fn read(fields: &[(&'static str, &str)]) -> Option<Box<Forwarding>> {
         let trusted = ["10.0.0.0/8", "2001:db8:1::/48"].map(|net| net.parse().expect("a network"));
@@ -315,8 +304,8 @@ mod tests {
         fn nothing_that_a_proxy_says_panics(
             x in "[ -~\\x80-\\xff]{0,60}", forwarded in "(for=|proto=|host=|[\"\\\\;,=\\[\\]:. 0-9a-f]){0,24}"
         ) {
-            for fields in [vec![("x-forwarded-for", &*x)], vec![("forwarded", &*forwarded)]] {
-                let mut map = HeaderMap::new();
+            for fields in [[(X_FORWARDED_FOR, &*x)], [(header::FORWARDED, &*forwarded)]] {
+                let mut map = Fields::new();
                 for (name, value) in fields {
                     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
                         map.append(name, value);

@@ -5,12 +5,9 @@
 //! in a head's parts is looked at here, in one way for both protocols. What cannot is what they read
 //! away: line ends, folded lines, a fragment of the target.
 
-use h2::ext::Protocol;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
-use http::Request;
 use http::Version;
 use http::header;
 use http::uri::PathAndQuery;
@@ -20,6 +17,8 @@ use crate::config::virtual_service::UnderscoreFields;
 use crate::http::error::Rejection;
 use crate::http::fields;
 use crate::http::websocket;
+use crate::message::Fields;
+use crate::message::Request;
 use crate::service::host::Host;
 
 /// A request that may be looked at.
@@ -40,7 +39,7 @@ pub struct Admitted {
 /// trusted then.
 pub fn admit<B>(request: &mut Request<B>) -> Result<Admitted, Rejection> {
     check_method(request)?;
-    let fields = Fields::read(request)?;
+    let fields = Marks::read(request)?;
     fields.check_body(request.version())?;
     check_target(request)?;
     let has_underscores = fields.has_underscores;
@@ -56,19 +55,13 @@ pub fn admit<B>(request: &mut Request<B>) -> Result<Admitted, Rejection> {
 /// # Errors
 ///
 /// It wants none of them, and there is one.
-pub fn settle_underscores(
-    fields: &mut HeaderMap,
-    wanted: UnderscoreFields,
-) -> Result<(), Rejection> {
+pub fn settle_underscores(fields: &mut Fields, wanted: UnderscoreFields) -> Result<(), Rejection> {
     let is_dropped = match wanted {
         UnderscoreFields::Refuse => return Err(Rejection::UnderscoreField),
         UnderscoreFields::Drop => |name: &HeaderName| name.as_str().contains('_'),
         UnderscoreFields::Pass => fields::is_look_alike,
     };
-    let dropped: Vec<_> = fields.keys().filter(|name| is_dropped(name)).cloned().collect();
-    for name in dropped {
-        fields.remove(name);
-    }
+    fields.retain(|name, _| !is_dropped(name));
     Ok(())
 }
 
@@ -82,7 +75,7 @@ pub fn host(value: &HeaderValue) -> Option<Host<'_>> {
 fn check_method<B>(request: &Request<B>) -> Result<(), Rejection> {
     let method = request.method();
     if *method == Method::CONNECT && request.version() == Version::HTTP_2 {
-        return match request.extensions().get::<Protocol>() {
+        return match request.protocol() {
             Some(_) if websocket::is_extended_connect(request) => Ok(()),
             Some(_) => Err(Rejection::Protocol),
             None => Err(Rejection::Method),
@@ -97,19 +90,19 @@ fn check_method<B>(request: &Request<B>) -> Result<(), Rejection> {
 
 /// What is of interest among the fields.
 #[derive(Debug, Default)]
-struct Fields<'a> {
+struct Marks<'a> {
     length: Option<&'a HeaderValue>,
     coding: Option<&'a HeaderValue>,
     upgrades: bool,
     has_underscores: bool,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Marks<'a> {
     fn read<B>(request: &'a Request<B>) -> Result<Self, Rejection> {
         let is_http2 = request.version() == Version::HTTP_2;
         let mut this = Self::default();
         let mut hosts = 0;
-        for (name, value) in request.headers() {
+        for (name, value) in request.fields() {
             match name.as_str() {
                 "host" if hosts > 0 => return Err(Rejection::Host),
                 "host" => hosts += 1,
@@ -201,7 +194,7 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Rejection> {
 
 /// RFC 9112, section 3.2: exactly one Host; the target's authority, where there is one, is the same.
 fn host_of_http1<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
-    let value = request.headers().get(header::HOST).ok_or(Rejection::Host)?;
+    let value = request.fields().get(header::HOST).ok_or(Rejection::Host)?;
     let named = host(value).ok_or(Rejection::Host)?;
     let value = value.clone();
     if let Some(authority) = request.uri().authority() {
@@ -221,7 +214,7 @@ fn host_of_http1<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> 
 
 /// RFC 9113, section 8.3.1: `:authority`, or Host in its place; both only if they agree.
 fn host_of_http2<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
-    let field = request.headers().get(header::HOST);
+    let field = request.fields().get(header::HOST);
     let Some(authority) = request.uri().authority() else {
         // Host stays where it is: it becomes the authority of an HTTP/2 endpoint.
         return field.filter(|value| host(value).is_some()).cloned().ok_or(Rejection::Host);
@@ -234,7 +227,7 @@ fn host_of_http2<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> 
     }
     let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Rejection::Host)?;
     if field.is_some() {
-        request.headers_mut().remove(header::HOST);
+        request.fields_mut().remove(header::HOST);
     }
     Ok(value)
 }

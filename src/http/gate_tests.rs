@@ -1,8 +1,10 @@
 //! Requests that are none, and those that are.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::testing;
 
 type Pairs<'a> = &'a [(&'static str, &'a str)];
 
@@ -12,9 +14,7 @@ fn request(version: Version, target: &str, fields: Pairs<'_>) -> Request<()> {
     let mut request = Request::new(());
     *request.version_mut() = version;
     *request.uri_mut() = target.parse().expect("a target");
-    for (name, value) in fields {
-        request.headers_mut().append(*name, HeaderValue::from_str(value).expect("a value"));
-    }
+    *request.fields_mut() = testing::fields(fields);
     request
 }
 
@@ -97,11 +97,11 @@ fn methods_that_a_proxy_does_not_pass_on() {
 
 #[test]
 fn extended_connect_is_for_websockets_over_http2_alone() {
-    let connect = |version, protocol| {
+    let connect = |version, protocol: &'static str| {
         let fields = if version == Version::HTTP_2 { &[][..] } else { &[HOST] };
         let mut request = request(version, "https://a.example.com/", fields);
         *request.method_mut() = Method::CONNECT;
-        request.extensions_mut().insert(Protocol::from_static(protocol));
+        *request.protocol_mut() = Some(Bytes::from_static(protocol.as_bytes()));
         request
     };
     assert!(host_or_refusal(connect(Version::HTTP_2, "websocket")).is_ok());
@@ -110,7 +110,7 @@ fn extended_connect_is_for_websockets_over_http2_alone() {
     let http1 = connect(Version::HTTP_11, "websocket");
     assert_eq!(host_or_refusal(http1), Err(Rejection::Method));
     let mut with_length = connect(Version::HTTP_2, "websocket");
-    with_length.headers_mut().insert(header::CONTENT_LENGTH, 5.into());
+    with_length.fields_mut().insert(header::CONTENT_LENGTH, 5.into());
     assert_eq!(host_or_refusal(with_length), Err(Rejection::UpgradeWithBody));
 }
 
@@ -206,8 +206,8 @@ fn fields_with_underscores_are_what_the_service_wants() {
     let settled = |wanted| {
         let mut request = request(Version::HTTP_11, "/", &fields);
         assert!(admit(&mut request).expect("fine").has_underscores);
-        let settled = settle_underscores(request.headers_mut(), wanted);
-        let has = |name| request.headers().contains_key(name);
+        let settled = settle_underscores(request.fields_mut(), wanted);
+        let has = |name| request.fields().contains(name);
         settled.map(|()| ["x_real_ip", "x_other", "x-other"].map(has))
     };
     assert_eq!(settled(UnderscoreFields::Drop), Ok([false, false, true]));
@@ -235,11 +235,11 @@ proptest! {
         *request.uri_mut() = uri;
         for (name, value) in &fields {
             let name: HeaderName = name.parse().expect("a name");
-            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+            request.fields_mut().append(name, HeaderValue::from_str(value).expect("a value"));
         }
         let Ok(admitted) = admit(&mut request) else { return Ok(()) };
         prop_assert!(host(&admitted.host).is_some());
-        let count = |name: &str| request.headers().get_all(name).iter().count();
+        let count = |name: &str| request.fields().get_all(name).count();
         let hosts = count("host") + usize::from(request.uri().authority().is_some());
         prop_assert_eq!(hosts, 1);
         prop_assert!(count("content-length") + count("transfer-encoding") <= 1);

@@ -6,9 +6,10 @@ use std::hash::BuildHasher;
 use std::hash::Hasher;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+
+use crate::message::Fields;
 
 /// The request's id and trace, as they are passed on.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ impl Identity {
     /// Takes what the client sent, makes what it did not, and leaves both in the fields.
     ///
     /// `sampled` is said of a trace that begins here: whether this exchange's log line is kept.
-    pub fn establish(fields: &mut HeaderMap, sampled: bool) -> Self {
+    pub fn establish(fields: &mut Fields, sampled: bool) -> Self {
         let request_id = fields.get(REQUEST_ID).filter(|value| is_token(value.as_bytes())).cloned();
         let traceparent =
             fields.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned();
@@ -138,14 +139,12 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::testing;
 
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn established(fields: &[(&'static str, &'static str)]) -> (Identity, HeaderMap) {
-        let mut map = HeaderMap::new();
-        for (name, text) in fields {
-            map.append(*name, HeaderValue::from_static(text));
-        }
+    fn established(fields: &[(&'static str, &'static str)]) -> (Identity, Fields) {
+        let mut map = testing::fields(fields);
         (Identity::establish(&mut map, true), map)
     }
 
@@ -158,15 +157,15 @@ mod tests {
         ]);
         assert_eq!(identity.request_id, "abc.123");
         assert_eq!(identity.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(fields["tracestate"], "a=b");
+        assert_eq!(fields.get("tracestate").expect("kept"), "a=b");
     }
 
     #[test]
     fn both_are_made_and_agree_if_the_client_sent_none() {
         let (identity, fields) = established(&[]);
         assert_eq!(identity.request_id, identity.trace_id());
-        assert!(is_traceparent(fields["traceparent"].as_bytes()));
-        assert_eq!(fields["x-request-id"].len(), 32);
+        assert!(is_traceparent(fields.get("traceparent").expect("made").as_bytes()));
+        assert_eq!(fields.get("x-request-id").expect("made").len(), 32);
         assert_ne!(identity.request_id, established(&[]).0.request_id);
     }
 
@@ -185,7 +184,7 @@ mod tests {
                 ("x-request-id", "a b"),
             ]);
             assert_ne!(identity.traceparent, bad);
-            assert!(!fields.contains_key("tracestate"));
+            assert!(!fields.contains("tracestate"));
             assert_eq!(identity.request_id.len(), 32);
         }
     }

@@ -2,14 +2,14 @@
 //! only, and for HTTP/1.1 as text.
 
 use bytes::BytesMut;
-use http::Response;
 
 use crate::http::fields;
+use crate::message::Response;
 
 /// Writes the heads of interim responses as HTTP/1.1 does.
 pub fn render(interims: &[Response<()>], text: &mut BytesMut) {
     for interim in interims {
-        let mut fields = interim.headers().clone();
+        let mut fields = interim.fields().clone();
         fields::prepare_interim(&mut fields);
         text.extend_from_slice(b"HTTP/1.1 ");
         text.extend_from_slice(interim.status().as_str().as_bytes());
@@ -28,25 +28,23 @@ pub fn render(interims: &[Response<()>], text: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use http::StatusCode;
 
     use super::*;
+    use crate::message::testing;
 
     #[test]
     fn an_interim_response_keeps_its_links_and_loses_what_is_hop_by_hop() {
         let mut hints = Response::new(());
         *hints.status_mut() = StatusCode::EARLY_HINTS;
-        for (name, value) in [
+        *hints.fields_mut() = testing::fields(&[
             ("link", "</a.css>; rel=preload"),
             ("link", "</b.js>; rel=preload"),
             ("connection", "x-private"),
             ("x-private", "1"),
             ("content-length", "5"),
             ("transfer-encoding", "chunked"),
-        ] {
-            hints.headers_mut().append(name, HeaderValue::from_static(value));
-        }
+        ]);
         let mut text = BytesMut::new();
         render(&[hints], &mut text);
         render(&[], &mut text);

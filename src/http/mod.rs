@@ -46,8 +46,6 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Request;
-use http::Response;
 use http::Version;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -58,6 +56,8 @@ use crate::http::body::ResponseBody;
 use crate::http::client_side::ClientSide;
 use crate::http::http1::Finish;
 use crate::http::incident::Incident;
+use crate::message::Request;
+use crate::message::Response;
 use crate::names::ClientAddr;
 use crate::service::Listener;
 use crate::service::VirtualService;

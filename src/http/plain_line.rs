@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
-use http::Request;
-use http::Response;
 use tokio::time::Instant;
 
 use crate::http::client_side;
 use crate::http::exchange;
 use crate::http::gate;
+use crate::message::Request;
+use crate::message::Response;
 use crate::names::ClientAddr;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;

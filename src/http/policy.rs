@@ -4,9 +4,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::Request;
-use http::Response;
 use http::Uri;
 use http::header;
 use http::uri::PathAndQuery;
@@ -17,6 +14,9 @@ use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
 use crate::http::gate;
+use crate::message::Fields;
+use crate::message::Request;
+use crate::message::Response;
 use crate::service::VirtualService;
 use crate::service::policy::Refusal;
 use crate::service::policy::Rule;
@@ -48,7 +48,7 @@ pub fn request(
         true => normalise(uri.path()).map_err(Refusal::BadPath)?,
         false => Normalised::as_it_is(uri.path()),
     };
-    let (method, fields) = (request.method(), request.headers());
+    let (method, fields) = (request.method(), request.fields());
     let head = Head { path: &path.matched, method, fields, client: from };
     exchange.applies(policy.matches(&head));
     let rule = policy.rule(exchange.rule());
@@ -66,12 +66,12 @@ pub fn request(
     if path != uri.path() {
         *request.uri_mut() = with_path(&uri, &path).ok_or(Rejection::Target)?;
     }
-    policy.edit_request(rule, request.headers_mut());
+    policy.edit_request(rule, request.fields_mut());
     Ok(None)
 }
 
 /// Puts an endpoint's response right, and edits it.
-pub fn response(service: &VirtualService, exchange: &Exchange, fields: &mut HeaderMap) {
+pub fn response(service: &VirtualService, exchange: &Exchange, fields: &mut Fields) {
     let Some(policy) = service.policy.as_deref() else { return };
     policy.put_right(exchange.host(), fields);
     policy.promise_tls(fields);
@@ -86,13 +86,13 @@ pub fn own(exchange: &Exchange, error: Option<&ForwardError>, response: &mut Res
     let may_have_page = error.is_some() || (status.as_u16() >= 400 && response.body().is_empty());
     if let Some(page) = policy.pages.get(status.as_u16()).filter(|_| may_have_page) {
         *response.body_mut() = page.body.clone();
-        response.headers_mut().insert(header::CONTENT_TYPE, page.content_type.clone());
+        response.fields_mut().insert(header::CONTENT_TYPE, page.content_type.clone());
     }
     // A promise is made for the host that was asked for: not where that is nobody's here.
     if !error.is_some_and(is_about_the_host) {
-        policy.promise_tls(response.headers_mut());
+        policy.promise_tls(response.fields_mut());
     }
-    policy.edit_response(policy.rule(exchange.rule()), response.headers_mut());
+    policy.edit_response(policy.rule(exchange.rule()), response.fields_mut());
 }
 
 /// Dresses the answer to what is no request: there is neither a rule for it, nor a host to promise
@@ -101,9 +101,9 @@ pub fn no_request(service: &VirtualService, response: &mut Response<Bytes>) {
     let Some(policy) = service.policy.as_deref() else { return };
     if let Some(page) = policy.pages.get(response.status().as_u16()) {
         *response.body_mut() = page.body.clone();
-        response.headers_mut().insert(header::CONTENT_TYPE, page.content_type.clone());
+        response.fields_mut().insert(header::CONTENT_TYPE, page.content_type.clone());
     }
-    policy.edit_response(policy.rule(None), response.headers_mut());
+    policy.edit_response(policy.rule(None), response.fields_mut());
 }
 
 /// What went wrong upstream; nothing did where it was the request that was too large.
@@ -132,7 +132,7 @@ fn answered(rule: &Rule, exchange: &Exchange, path: &str, uri: &Uri) -> Option<R
         }
         Action::Respond { status, body, content_type } => {
             let mut response = answer::fixed(*status, body.clone());
-            response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+            response.fields_mut().insert(header::CONTENT_TYPE, content_type.clone());
             Some(response)
         }
     }

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::Request;
-use http::Response;
 use http::header;
 use http_body_util::Full;
 use tokio::io::AsyncRead;
@@ -29,6 +27,8 @@ use crate::http::http1::Finish;
 use crate::http::incident::Incident;
 use crate::http::plain_line::PlainClient;
 use crate::http::plain_line::PlainExchange;
+use crate::message::Request;
+use crate::message::Response;
 use crate::names::ClientAddr;
 use crate::service::Listener;
 use crate::service::Table;
@@ -73,7 +73,7 @@ where
         let Answer { by, host, reason, mut response, closes } =
             answer(&mut request, &listener.table.current(), &listener.same_host.current());
         if closes || has_body || retirement.is_retired() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.fields_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         client.record(&by, &PlainExchange { request: &request, host, reason, began }, &response);
         activity.exchange_ended();
@@ -170,13 +170,13 @@ mod tests {
         let mut request = Request::new(());
         *request.method_mut() = method;
         *request.uri_mut() = target.parse().expect("a target");
-        request.headers_mut().insert(header::HOST, host.parse().expect("a value"));
+        request.fields_mut().insert(header::HOST, host.parse().expect("a value"));
         answer(&mut request, table, &Location::same_host(8443))
     }
 
     fn ask(method: Method, host: &str, target: &str) -> (String, u16, String) {
         let answer = ask_table(&table(false), method, host, target);
-        let location = answer.response.headers().get("location");
+        let location = answer.response.fields().get("location");
         let location = location.map_or("", |value| value.to_str().expect("text"));
         (answer.by.name.to_string(), answer.response.status().as_u16(), location.to_owned())
     }
@@ -243,7 +243,7 @@ mod tests {
     fn a_host_that_is_none_is_not_redirected_to() {
         let answer = ask_table(&table(false), Method::GET, "evil@example.com", "/");
         assert_eq!(answer.response.status(), StatusCode::BAD_REQUEST);
-        assert!(!answer.response.headers().contains_key("location"));
+        assert!(!answer.response.fields().contains("location"));
         assert_eq!((answer.reason, answer.closes), (Some("bad_host"), true));
         assert_eq!(answer.by.name.as_str(), "front");
     }

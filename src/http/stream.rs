@@ -14,8 +14,6 @@ use h2::RecvStream;
 use h2::SendStream;
 use h2::server::SendResponse;
 use http::Method;
-use http::Request;
-use http::Response;
 use http::header;
 use http_body::Body;
 use http_body::Frame;
@@ -29,6 +27,8 @@ use crate::http::forward;
 use crate::http::gate;
 use crate::http::stream_io::StreamIo;
 use crate::http::websocket;
+use crate::message::Request;
+use crate::message::Response;
 use crate::upstream::BodyError;
 use crate::upstream::BodyPace;
 use crate::upstream::ClientBody;
@@ -80,8 +80,8 @@ async fn serve_websocket(
     };
     let (mut head, _) = response.into_parts();
     websocket::to_extended_connect(&mut head);
-    head.headers.entry(header::DATE).or_insert_with(date::now);
-    if let Ok(to) = reply.send_response(Response::from_parts(head, ()), false) {
+    head.fields.insert_if_missing(header::DATE, date::now);
+    if let Ok(to) = reply.send_response(Response::from_parts(head, ()).into(), false) {
         switched.relay(StreamIo::new(from, to), Bytes::new(), &client).await;
     }
 }
@@ -118,16 +118,16 @@ async fn send(
     patience: Patience,
 ) {
     let (mut head, body) = response.into_parts();
-    head.headers.entry(header::DATE).or_insert_with(date::now);
+    head.fields.insert_if_missing(header::DATE, date::now);
     let is_empty = body.is_end_stream();
     if (!is_empty || is_head)
         && let Some(length) = body.size_hint().exact()
         && length > 0
     {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        head.fields.insert_if_missing(header::CONTENT_LENGTH, || length.into());
     }
     let ends = is_empty || is_head;
-    match reply.send_response(Response::from_parts(head, ()), ends) {
+    match reply.send_response(Response::from_parts(head, ()).into(), ends) {
         Ok(_) if ends => {}
         // An error means that the stream is gone, or that the configuration added a field that HTTP/2
         // does not know.
@@ -142,19 +142,19 @@ fn receive(
     hearing: &Hearing,
     pace: Arc<Pace>,
 ) -> Request<RequestBody> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(gate::length);
-    let asks = fields::expects_continue(request.headers()).then(|| hearing.clone());
+    let length = request.fields().get(header::CONTENT_LENGTH).and_then(gate::length);
+    let asks = fields::expects_continue(request.fields()).then(|| hearing.clone());
     // Callers of gRPC may be silent for as long as they hear something.
-    let pace = (!exchange::is_grpc(request.headers())).then(|| BodyPace::new(pace));
+    let pace = (!exchange::is_grpc(request.fields())).then(|| BodyPace::new(pace));
     request.map(|stream| {
         RequestBody::new(ClientBody::Http2(StreamBody::new(stream, length, asks, pace)))
     })
 }
 
 fn send_interim(reply: &mut SendResponse<Bytes>, mut interim: Response<()>) {
-    fields::prepare_interim(interim.headers_mut());
+    fields::prepare_interim(interim.fields_mut());
     // Nobody misses one that cannot be sent.
-    drop(reply.send_informational(interim));
+    drop(reply.send_informational(interim.into()));
 }
 
 /// A body on its way into a stream, no faster than the client takes it.

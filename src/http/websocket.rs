@@ -6,23 +6,23 @@ use std::hash::RandomState;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use h2::ext::Protocol;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
-use http::Request;
 use http::StatusCode;
 use http::Version;
 use http::header;
-use http::response;
 use http_body::Body;
+
+use crate::message::Fields;
+use crate::message::Request;
+use crate::message::ResponseHead;
 
 /// Whether the request asks for a WebSocket: GET without a body and `upgrade: websocket`. Any other
 /// upgrade is not passed on, and the request is served without it (RFC 9110, section 7.8).
 pub fn is_asked_for<B: Body>(request: &Request<B>) -> bool {
-    let fields = request.headers();
-    fields.contains_key(header::UPGRADE)
+    let fields = request.fields();
+    fields.contains(header::UPGRADE)
         && has_token(fields, &header::UPGRADE, WEBSOCKET)
         && has_token(fields, &header::CONNECTION, "upgrade")
         && *request.method() == Method::GET
@@ -32,28 +32,27 @@ pub fn is_asked_for<B: Body>(request: &Request<B>) -> bool {
 
 /// Asks an endpoint, or tells a client of HTTP/1.1 that the endpoint agrees; to be done after the
 /// hop-by-hop fields were removed.
-pub fn switch(fields: &mut HeaderMap) {
+pub fn switch(fields: &mut Fields) {
     fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     fields.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
 }
 
 /// Whether an endpoint that switches protocols switches to WebSocket.
-pub fn is_agreed(fields: &HeaderMap) -> bool {
+pub fn is_agreed(fields: &Fields) -> bool {
     has_token(fields, &header::UPGRADE, WEBSOCKET)
 }
 
 /// Whether the request is `:method CONNECT` with `:protocol websocket` (RFC 8441, section 5).
 pub fn is_extended_connect<B>(request: &Request<B>) -> bool {
-    let protocol = || request.extensions().get::<Protocol>();
     *request.method() == Method::CONNECT
         && request.version() == Version::HTTP_2
-        && protocol().is_some_and(|protocol| protocol.as_str() == WEBSOCKET)
+        && request.protocol().is_some_and(|protocol| protocol == WEBSOCKET.as_bytes())
 }
 
 /// Makes of it what it would be over HTTP/1.1.
 pub fn from_extended_connect<B>(request: &mut Request<B>) {
     *request.method_mut() = Method::GET;
-    let fields = request.headers_mut();
+    let fields = request.fields_mut();
     // Data follows, but no content of the GET.
     fields.remove(header::CONTENT_LENGTH);
     fields.insert(header::SEC_WEBSOCKET_KEY, fresh_key());
@@ -61,16 +60,16 @@ pub fn from_extended_connect<B>(request: &mut Request<B>) {
 }
 
 /// What the client of RFC 8441 gets in place of 101.
-pub fn to_extended_connect(head: &mut response::Parts) {
+pub fn to_extended_connect(head: &mut ResponseHead) {
     head.status = StatusCode::OK;
     for name in [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
-        head.headers.remove(name);
+        head.fields.remove(name);
     }
-    head.headers.remove(header::CONTENT_LENGTH);
+    head.fields.remove(header::CONTENT_LENGTH);
 }
 
 /// Whether `fields` hold the answer to this key (RFC 6455, section 4.2.2).
-pub fn accepts(fields: &HeaderMap, key: &HeaderValue) -> bool {
+pub fn accepts(fields: &Fields, key: &HeaderValue) -> bool {
     let mut text = key.as_bytes().to_vec();
     text.extend_from_slice(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let expected = base64(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref());
@@ -87,8 +86,8 @@ fn fresh_key() -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
 }
 
-fn has_token(fields: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = fields.get_all(name).iter().filter_map(|value| value.to_str().ok());
+fn has_token(fields: &Fields, name: &HeaderName, token: &str) -> bool {
+    let values = fields.get_all(name).filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case(token))
 }
 
@@ -115,13 +114,13 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::message::testing;
 
     fn asking() -> Request<Empty<Bytes>> {
-        Request::get("/chat")
-            .header("upgrade", "WebSocket")
-            .header("connection", "keep-alive, Upgrade")
-            .body(Empty::new())
-            .expect("a request")
+        let mut request = Request::new(Empty::new());
+        *request.fields_mut() =
+            testing::fields(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")]);
+        request
     }
 
     #[test]
@@ -134,17 +133,17 @@ mod tests {
         *old.version_mut() = Version::HTTP_10;
         assert!(!is_asked_for(&old));
         let mut unnamed = asking();
-        unnamed.headers_mut().remove("connection");
+        unnamed.fields_mut().remove("connection");
         assert!(!is_asked_for(&unnamed));
         let mut other = asking();
-        other.headers_mut().insert("upgrade", HeaderValue::from_static("h2c"));
+        other.fields_mut().insert(header::UPGRADE, HeaderValue::from_static("h2c"));
         assert!(!is_asked_for(&other));
         assert!(!is_asked_for(&asking().map(|_| Full::new(Bytes::from_static(b"body")))));
     }
 
     #[test]
     fn the_answer_to_a_key_is_the_one_of_rfc_6455() {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
         assert!(!accepts(&fields, &key));
         let accept = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");

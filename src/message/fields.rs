@@ -36,34 +36,33 @@ impl Fields {
     }
 
     /// All of them, in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.list.iter().map(|(name, value)| (name, value))
+    pub fn iter(&self) -> <&Self as IntoIterator>::IntoIter {
+        self.into_iter()
+    }
+
+    /// Their names, in their order, each as often as it came.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.list.iter().map(|(name, _)| name)
     }
 
     /// The first value of a name.
-    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.list.iter().find(|(it, _)| it == name).map(|(_, value)| value)
+    pub fn get(&self, name: impl Named) -> Option<&HeaderValue> {
+        self.list.iter().find(|(it, _)| name.names(it)).map(|(_, value)| value)
     }
 
     /// All values of a name, in their order.
-    pub fn get_all<'a>(
-        &'a self,
-        name: &'a HeaderName,
-    ) -> impl Iterator<Item = &'a HeaderValue> + Clone {
-        self.list.iter().filter(move |(it, _)| it == name).map(|(_, value)| value)
+    pub fn get_all<N: Named>(&self, name: N) -> Values<'_, N> {
+        Values { left: self.list.iter(), name }
     }
 
     /// All values of a name, to be changed.
-    pub fn get_all_mut<'a>(
-        &'a mut self,
-        name: &'a HeaderName,
-    ) -> impl Iterator<Item = &'a mut HeaderValue> {
-        self.list.iter_mut().filter(move |(it, _)| it == name).map(|(_, value)| value)
+    pub fn get_all_mut(&mut self, name: impl Named) -> impl Iterator<Item = &mut HeaderValue> {
+        self.list.iter_mut().filter(move |(it, _)| name.names(it)).map(|(_, value)| value)
     }
 
     /// Whether a name is there.
-    pub fn contains(&self, name: &HeaderName) -> bool {
-        self.list.iter().any(|(it, _)| it == name)
+    pub fn contains(&self, name: impl Named) -> bool {
+        self.position(name).is_some()
     }
 
     /// One more, whether or not its name is there already.
@@ -86,16 +85,16 @@ impl Fields {
 
     /// One, unless its name is there already.
     pub fn insert_if_missing(&mut self, name: HeaderName, value: impl FnOnce() -> HeaderValue) {
-        if !self.contains(&name) {
+        if self.position(&name).is_none() {
             self.append(name, value());
         }
     }
 
     /// Removes all that have this name; the first value, if there was one.
-    pub fn remove(&mut self, name: &HeaderName) -> Option<HeaderValue> {
-        let at = self.position(name)?;
+    pub fn remove(&mut self, name: impl Named) -> Option<HeaderValue> {
+        let at = self.position(&name)?;
         let (_, first) = self.list.remove(at);
-        self.list.retain(|(it, _)| it != name);
+        self.list.retain(|(it, _)| !name.names(it));
         Some(first)
     }
 
@@ -104,8 +103,65 @@ impl Fields {
         self.list.retain(|(name, value)| keep(name, value));
     }
 
-    fn position(&self, name: &HeaderName) -> Option<usize> {
-        self.list.iter().position(|(it, _)| it == name)
+    fn position(&self, name: impl Named) -> Option<usize> {
+        self.list.iter().position(|(it, _)| name.names(it))
+    }
+}
+
+/// What a field can be looked for by: its name, or the same in lower-case letters.
+pub trait Named {
+    /// Whether this is its name.
+    fn names(&self, name: &HeaderName) -> bool;
+}
+
+impl Named for HeaderName {
+    fn names(&self, name: &HeaderName) -> bool {
+        self == name
+    }
+}
+
+impl Named for str {
+    fn names(&self, name: &HeaderName) -> bool {
+        self == name.as_str()
+    }
+}
+
+impl<N: Named + ?Sized> Named for &N {
+    fn names(&self, name: &HeaderName) -> bool {
+        (**self).names(name)
+    }
+}
+
+/// The values of one name.
+#[derive(Clone, Debug)]
+pub struct Values<'a, N> {
+    left: std::slice::Iter<'a, (HeaderName, HeaderValue)>,
+    name: N,
+}
+
+impl<'a, N: Named> Iterator for Values<'a, N> {
+    type Item = &'a HeaderValue;
+
+    fn next(&mut self) -> Option<&'a HeaderValue> {
+        self.left.find(|(it, _)| self.name.names(it)).map(|(_, value)| value)
+    }
+}
+
+impl<N: Named> DoubleEndedIterator for Values<'_, N> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.left.rfind(|(it, _)| self.name.names(it)).map(|(_, value)| value)
+    }
+}
+
+impl<'a> IntoIterator for &'a Fields {
+    type Item = (&'a HeaderName, &'a HeaderValue);
+    type IntoIter = std::iter::Map<
+        std::slice::Iter<'a, (HeaderName, HeaderValue)>,
+        fn(&'a (HeaderName, HeaderValue)) -> Self::Item,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter().map(|(name, value)| (name, value))
     }
 }
 
@@ -204,13 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn fields(list: &[(&'static str, &'static str)]) -> Fields {
-        let field = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        list.iter().map(field).collect()
-    }
+    use crate::message::testing::fields;
 
     fn lines(fields: &Fields) -> Vec<String> {
         let line = |(name, value): (&HeaderName, &HeaderValue)| {

@@ -5,6 +5,8 @@
 //! on need not be hashed. Pure; must not know connections.
 
 mod fields;
+#[cfg(test)]
+pub mod testing;
 
 use bytes::Bytes;
 use http::Method;
@@ -164,6 +166,11 @@ impl<B> Response<B> {
         Response { head: self.head, body: change(self.body) }
     }
 
+    /// All but its body.
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
     /// What became of the request.
     pub fn status(&self) -> StatusCode {
         self.head.status
@@ -248,5 +255,15 @@ impl<B> From<http::Response<B>> for Response<B> {
             reason: None,
         };
         Self { head, body }
+    }
+}
+
+/// To libraries that know maps alone.
+impl<B> From<Response<B>> for http::Response<B> {
+    fn from(response: Response<B>) -> Self {
+        let mut other = Self::new(response.body);
+        *other.status_mut() = response.head.status;
+        *other.headers_mut() = response.head.fields.into();
+        other
     }
 }

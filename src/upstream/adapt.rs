@@ -4,7 +4,6 @@
 //! meet an endpoint of the other kind.
 
 use http::HeaderValue;
-use http::Request;
 use http::Uri;
 use http::Version;
 use http::header;
@@ -12,6 +11,7 @@ use http::uri::Authority;
 use http::uri::PathAndQuery;
 use http::uri::Scheme;
 
+use crate::message::Request;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::UpstreamError;
 
@@ -22,8 +22,8 @@ pub fn for_http1(request: &mut Request<RequestBody>) {
         let host = HeaderValue::from_str(authority.as_str());
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
-        if let (Ok(host), false) = (host, request.headers().contains_key(header::HOST)) {
-            request.headers_mut().insert(header::HOST, host);
+        if let (Ok(host), false) = (host, request.fields().contains(header::HOST)) {
+            request.fields_mut().insert(header::HOST, host);
         }
     }
 }
@@ -31,8 +31,8 @@ pub fn for_http1(request: &mut Request<RequestBody>) {
 /// `:scheme` and `:authority` instead of Host (RFC 9113, section 8.3.1).
 pub fn for_http2(request: &mut Request<RequestBody>) -> Result<(), UpstreamError> {
     *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().remove(header::TRANSFER_ENCODING);
-    let Some(host) = request.headers_mut().remove(header::HOST) else {
+    request.fields_mut().remove(header::TRANSFER_ENCODING);
+    let Some(host) = request.fields_mut().remove(header::HOST) else {
         return Ok(());
     };
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
@@ -57,7 +57,7 @@ mod tests {
     fn request(uri: &str) -> Request<RequestBody> {
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = uri.parse().expect("a URI");
-        request.headers_mut().insert(header::HOST, HeaderValue::from_static("a.example.com:8443"));
+        request.fields_mut().insert(header::HOST, HeaderValue::from_static("a.example.com:8443"));
         request
     }
 
@@ -66,9 +66,9 @@ mod tests {
         let mut request = request("/path?query");
         for_http2(&mut request).expect("a valid authority");
         assert_eq!(request.uri().to_string(), "https://a.example.com:8443/path?query");
-        assert!(!request.headers().contains_key(header::HOST));
+        assert!(!request.fields().contains(header::HOST));
         for_http1(&mut request);
         assert_eq!(request.uri().to_string(), "/path?query");
-        assert_eq!(request.headers()[header::HOST], "a.example.com:8443");
+        assert_eq!(request.fields().get(header::HOST).expect("there"), "a.example.com:8443");
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::Request;
 use http::StatusCode;
 use http::Uri;
 use http::header;
@@ -16,6 +15,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::config::health::HealthCheck;
 use crate::config::health::Probe;
+use crate::message::Request;
+use crate::message::Response;
 use crate::names::EndpointAddr;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connect::Call;
@@ -74,7 +75,7 @@ pub async fn check(endpoint: &Arc<Endpoint>, check: &HealthCheck) -> Result<(), 
                 if !status.iter().any(|(first, last)| (*first..=*last).contains(&code)) {
                     return Err(CheckError::Status(answer.status()));
                 }
-                read(answer.into_body()).await
+                read(answer.into_parts().1).await
             }
             Probe::Tcp => {
                 let call = call(endpoint, check);
@@ -110,7 +111,7 @@ async fn ask(
     call: Call,
     path: &str,
     host: Option<&str>,
-) -> Result<http::Response<Incoming>, CheckError> {
+) -> Result<Response<Incoming>, CheckError> {
     let connecting = endpoint.connecting();
     let host = match host.or(connecting.server_name.as_deref()) {
         Some(host) => host.to_owned(),
@@ -121,8 +122,8 @@ async fn ask(
     let mut request = Request::new(RequestBody::Empty);
     *request.uri_mut() = Uri::try_from(path).map_err(|_| CheckError::Request)?;
     let host = HeaderValue::try_from(host).map_err(|_| CheckError::Request)?;
-    request.headers_mut().insert(header::HOST, host);
-    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    request.fields_mut().insert(header::HOST, host);
+    request.fields_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     let sender = connecting.open(endpoint, call).await?;
     // The connection goes with the answer, when that has been read.
     Ok(sender.send(&mut Outgoing::new(request)).await?)

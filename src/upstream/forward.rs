@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use http::HeaderMap;
 use http::HeaderValue;
-use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
 
+use crate::message::Fields;
+use crate::message::Response;
 use crate::upstream::Members;
 use crate::upstream::Pool;
 use crate::upstream::Source;
@@ -71,7 +71,7 @@ impl Pool {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         self.budget.mine().asked();
         let mut members = self.members.snapshot();
-        let fields = outgoing.request().map(|request| request.headers());
+        let fields = outgoing.request().map(|request| request.fields());
         let wish = members.wish(fields, source.client.ip());
         let mut tried = Tried::default();
         let mut picked = self.pick(&mut members, &wish).await?;
@@ -84,7 +84,7 @@ impl Pool {
             trace.endpoint = Some(Arc::clone(endpoint));
             let error = match endpoint.exchange(in_flight, outgoing, terms, trace).await {
                 Ok(mut response) => {
-                    members.mark(&wish, place, response.headers_mut());
+                    members.mark(&wish, place, response.fields_mut());
                     return Ok(response);
                 }
                 Err(error) => error,
@@ -231,7 +231,7 @@ fn accept(
     if response.status().as_u16() > 599 {
         return Err(UpstreamError::InvalidStatus(response.status().as_u16()));
     }
-    check_framing(response.version(), response.headers())?;
+    check_framing(response.version(), response.fields())?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         if manner != Manner::WebSocket {
             return Err(UpstreamError::UnaskedSwitch);
@@ -243,14 +243,14 @@ fn accept(
 
 /// RFC 9112, section 6.3, without its leniency: whoever reads a response in another way than the proxy
 /// would take a part of it for the next one.
-fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), UpstreamError> {
-    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+fn check_framing(version: Version, fields: &Fields) -> Result<(), UpstreamError> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH);
     let length = lengths.next();
     let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
     if lengths.next().is_some() || length.is_some_and(|it| it.is_empty() || !is_number(it)) {
         return Err(UpstreamError::ResponseLength);
     }
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(_), _) if length.is_some() => Err(UpstreamError::LengthAndCoding),

@@ -4,10 +4,10 @@ use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::HeaderName;
 
 use crate::config::balance::HashKey;
+use crate::message::Fields;
 use crate::upstream::cookie;
 
 /// Points on a circle, several for each endpoint. A key belongs to the first point at or after it, so
@@ -77,7 +77,7 @@ impl KeySource {
     }
 
     /// The key of a request, or of a stream, which has no fields.
-    pub fn key(&self, fields: Option<&HeaderMap>, client: IpAddr) -> u64 {
+    pub fn key(&self, fields: Option<&Fields>, client: IpAddr) -> u64 {
         let value = fields.and_then(|fields| match self {
             Self::ClientAddress => None,
             Self::Cookie(name) => cookie::value(fields, name),
@@ -191,15 +191,15 @@ mod tests {
         let client: IpAddr = "192.0.2.1".parse().unwrap();
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         let header = KeySource::new(&HashKey::Header("x-user".to_owned()));
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         let address = header.key(Some(&fields), client);
         assert_eq!(address, header.key(None, mapped));
-        fields.insert("x-user", HeaderValue::from_static("anna"));
+        fields.insert(HeaderName::from_static("x-user"), HeaderValue::from_static("anna"));
         let anna = header.key(Some(&fields), client);
         assert_ne!(anna, address);
         assert_eq!(anna, header.key(Some(&fields), "192.0.2.9".parse().unwrap()));
         let cookie = KeySource::new(&HashKey::Cookie("s".to_owned()));
-        fields.insert("cookie", HeaderValue::from_static("t=1; s=anna"));
+        fields.insert(HeaderName::from_static("cookie"), HeaderValue::from_static("t=1; s=anna"));
         assert_eq!(cookie.key(Some(&fields), client), anna);
     }
 }

@@ -14,9 +14,10 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Waker;
 
-use http::HeaderMap;
-use http::Response;
 use http::StatusCode;
+
+use crate::message::Fields;
+use crate::message::Response;
 
 /// The interim responses of one request at a time.
 #[derive(Debug, Default)]
@@ -78,14 +79,14 @@ impl State {
 
 impl Hearing {
     /// An endpoint has sent this. Kept if there is room.
-    pub fn tell(&self, status: StatusCode, fields: &HeaderMap) {
+    pub fn tell(&self, status: StatusCode, fields: &Fields) {
         if status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
             // `Expect` is answered by the proxy, and never passed on.
             return;
         }
         let mut response = Response::new(());
         *response.status_mut() = status;
-        response.headers_mut().clone_from(fields);
+        response.fields_mut().clone_from(fields);
         self.push(response);
     }
 
@@ -137,13 +138,13 @@ mod tests {
     fn what_is_said_is_heard_in_order_and_within_bounds() {
         let interims = Arc::new(Interims::default());
         let hearing = interims.begin();
-        hearing.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
-        hearing.tell(StatusCode::PROCESSING, &HeaderMap::new());
-        hearing.tell(StatusCode::CONTINUE, &HeaderMap::new());
+        hearing.tell(StatusCode::EARLY_HINTS, &Fields::new());
+        hearing.tell(StatusCode::PROCESSING, &Fields::new());
+        hearing.tell(StatusCode::CONTINUE, &Fields::new());
         let heard: Vec<_> = interims.take().iter().map(Response::status).collect();
         assert_eq!(heard, [StatusCode::EARLY_HINTS, StatusCode::PROCESSING]);
         for _ in 0..100 {
-            hearing.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
+            hearing.tell(StatusCode::EARLY_HINTS, &Fields::new());
         }
         assert_eq!(interims.take().len(), MOST_WAITING);
     }
@@ -152,13 +153,13 @@ mod tests {
     fn nothing_is_heard_about_a_request_that_is_over() {
         let interims = Arc::new(Interims::default());
         let before = interims.begin();
-        before.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        before.tell(StatusCode::EARLY_HINTS, &Fields::new());
         let now = interims.begin();
-        before.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        before.tell(StatusCode::EARLY_HINTS, &Fields::new());
         assert!(interims.take().is_empty());
         now.go_on();
         interims.end();
-        now.tell(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        now.tell(StatusCode::EARLY_HINTS, &Fields::new());
         assert!(interims.take().is_empty());
     }
 }

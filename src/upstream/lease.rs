@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::Weak;
 
-use http::Response;
 use hyper::client::conn::http2;
 
+use crate::message::Request;
+use crate::message::Response;
 use crate::telemetry::pool_metrics;
 use crate::upstream::adapt;
 use crate::upstream::body::Progress;
@@ -58,9 +59,7 @@ async fn send_http1(
     let (request, hearing) = outgoing.lend().ok_or(UpstreamError::NoEndpoint)?;
     adapt::for_http1(request);
     connection.begin(request);
-    // The fields of the request have left when those of the response come.
-    let spare = request.headers_mut();
-    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, spare, hearing)).await;
+    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, hearing)).await;
     if answered.is_err() && !connection.has_written() {
         outgoing.take_back();
     }
@@ -75,7 +74,7 @@ async fn send_http2(
         adapt::for_http2(request)?;
     }
     let request = outgoing.take().ok_or(UpstreamError::NoEndpoint)?;
-    let mut sending = std::pin::pin!(sender.try_send_request(request));
+    let mut sending = std::pin::pin!(sender.try_send_request(request.into()));
     let hearing = outgoing.hearing.as_ref();
     let sent = std::future::poll_fn(|cx| {
         // The body, which may ask its client for more, is read by the connection's task.
@@ -85,9 +84,9 @@ async fn send_http2(
         sending.as_mut().poll(cx)
     });
     match sent.await {
-        Ok(response) => Ok(response.map(Incoming::Http2)),
+        Ok(response) => Ok(Response::from(response).map(Incoming::Http2)),
         Err(mut error) => {
-            outgoing.put_back(error.take_message());
+            outgoing.put_back(error.take_message().map(Request::from));
             Err(error.into_error().into())
         }
     }

@@ -1,7 +1,6 @@
 //! A request on its way to a pool, and whether it can be sent again.
 
-use http::Request;
-
+use crate::message::Request;
 use crate::upstream::body::RequestBody;
 use crate::upstream::interim::Hearing;
 
@@ -84,7 +83,7 @@ impl Outgoing {
             let mut copy = Request::new(RequestBody::Empty);
             *copy.method_mut() = request.method().clone();
             *copy.uri_mut() = request.uri().clone();
-            *copy.headers_mut() = request.headers().clone();
+            *copy.fields_mut() = request.fields().clone();
             copy
         });
         Some(request)

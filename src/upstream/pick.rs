@@ -4,9 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
-
 use crate::config::queue::Limit;
+use crate::message::Fields;
 use crate::upstream::Members;
 use crate::upstream::Pool;
 use crate::upstream::UpstreamError;
@@ -35,14 +34,14 @@ pub struct Picked {
 
 impl Members {
     /// What is asked for by a request with these fields, or by a stream, which has none.
-    pub(super) fn wish(&self, fields: Option<&HeaderMap>, client: IpAddr) -> Wish {
+    pub(super) fn wish(&self, fields: Option<&Fields>, client: IpAddr) -> Wish {
         let key = self.key.as_ref().map_or(0, |key| key.key(fields, client));
         let token = self.sticky.as_ref().and_then(|sticky| sticky.read(fields?));
         Wish { key, token }
     }
 
     /// Tells the client who answered, where the pool is sticky and the client does not know.
-    pub(super) fn mark(&self, wish: &Wish, place: usize, fields: &mut HeaderMap) {
+    pub(super) fn mark(&self, wish: &Wish, place: usize, fields: &mut Fields) {
         if let Some(sticky) = &self.sticky {
             sticky.mark(wish.token, place, fields);
         }

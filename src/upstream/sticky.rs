@@ -5,11 +5,11 @@
 //! any cookie, as HAProxy does by default. Must not know which endpoints are available.
 
 use aws_lc_rs::digest;
-use http::HeaderMap;
 use http::HeaderValue;
 use http::header;
 
 use crate::config::balance;
+use crate::message::Fields;
 use crate::names::PoolName;
 use crate::upstream::cookie;
 
@@ -39,7 +39,7 @@ impl Sticky {
     }
 
     /// What the client's cookie says, whether or not there is such an endpoint.
-    pub fn read(&self, fields: &HeaderMap) -> Option<Token> {
+    pub fn read(&self, fields: &Fields) -> Option<Token> {
         cookie::value(fields, &self.cookie)?.try_into().ok()
     }
 
@@ -50,7 +50,7 @@ impl Sticky {
     }
 
     /// Tells the client who answered, unless its cookie said so.
-    pub fn mark(&self, asked: Option<Token>, place: usize, fields: &mut HeaderMap) {
+    pub fn mark(&self, asked: Option<Token>, place: usize, fields: &mut Fields) {
         if let Some((token, set_cookie)) = self.endpoints.get(place)
             && asked != Some(*token)
         {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn marked(sticky: &Sticky, asked: Option<Token>, place: usize) -> Option<String> {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         sticky.mark(asked, place, &mut fields);
         fields.get("set-cookie").map(|value| value.to_str().unwrap().to_owned())
     }
@@ -111,8 +111,9 @@ mod tests {
         let set = marked(&two, None, 0).unwrap();
         let (pair, attributes) = set.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=3600");
-        let mut fields = HeaderMap::new();
-        fields.insert("cookie", HeaderValue::try_from(pair).unwrap());
+        let mut fields = Fields::new();
+        fields
+            .insert(http::HeaderName::from_static("cookie"), HeaderValue::try_from(pair).unwrap());
         let token = three.read(&fields).unwrap();
         assert_eq!(three.place(&token), Some(2));
         assert_eq!(marked(&three, Some(token), 2), None);
@@ -129,8 +130,9 @@ mod tests {
     #[test]
     fn what_is_no_token_names_nobody() {
         let sticky = sticky(&["a:1"]);
-        let mut fields = HeaderMap::new();
-        fields.insert("cookie", HeaderValue::from_static("route=a:1"));
+        let mut fields = Fields::new();
+        fields
+            .insert(http::HeaderName::from_static("cookie"), HeaderValue::from_static("route=a:1"));
         assert_eq!(sticky.read(&fields), None);
         assert_eq!(sticky.place(b"0000000000000000"), None);
     }

@@ -10,12 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytes::BytesMut;
-use http::Request;
-use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
-use http::response;
 use http_body::Body;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -27,7 +24,6 @@ use crate::http::http1::encode;
 use crate::http::http1::encode::Content;
 use crate::http::http1::encode::Persistence;
 use crate::http::http1::encode::Terms;
-use crate::http::http1::head;
 use crate::http::http1::head::BadHead;
 use crate::http::http1::head::Parser;
 use crate::http::http1::head::RequestHead;
@@ -36,6 +32,9 @@ use crate::http::http1::outlet::Filled;
 use crate::http::http1::outlet::Outlet;
 use crate::http::http1::wire::Wire;
 use crate::http::interim;
+use crate::message::Request;
+use crate::message::Response;
+use crate::message::ResponseHead;
 use crate::upstream::BodyFault;
 use crate::upstream::RequestBody;
 
@@ -200,7 +199,6 @@ where
         let (head, mut body) = response.into_parts();
         self.phase = Phase::Sending;
         let (content, persistence) = self.write_head(&head, &body, terms);
-        head::reuse(head.headers);
         let mut outlet = Outlet::new(content, terms);
         std::future::poll_fn(|cx| self.poll_send(cx, &mut outlet, &mut body)).await?;
         // Counted and logged before the connection goes on or ends.
@@ -218,14 +216,14 @@ where
 
     fn write_head<B: Body>(
         &mut self,
-        head: &response::Parts,
+        head: &ResponseHead,
         body: &B,
         terms: Terms,
     ) -> (Content, Persistence) {
         let exact = body.size_hint().exact();
         let content = Content::of(terms, head.status, exact);
         let can_follow = self.intake.settle(&mut self.wire.input);
-        let says_close = head.headers.get(header::CONNECTION).is_some_and(|it| it == "close");
+        let says_close = head.fields.get(header::CONNECTION).is_some_and(|it| it == "close");
         let persistence = match head.status {
             StatusCode::SWITCHING_PROTOCOLS if self.bounds.activity.is_switching() => {
                 Persistence::Switches

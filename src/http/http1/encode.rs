@@ -7,11 +7,10 @@ use bytes::BytesMut;
 use http::StatusCode;
 use http::Version;
 use http::header;
-use http::response;
 
 use crate::http::date;
+use crate::message::ResponseHead;
 use crate::upstream::http1::encode::field;
-use crate::upstream::http1::head::Reason;
 
 pub use crate::upstream::http1::encode::chunk;
 pub use crate::upstream::http1::encode::last_chunk;
@@ -73,7 +72,7 @@ impl Content {
 /// HEAD request is told of where the fields do not say it.
 pub fn head(
     text: &mut BytesMut,
-    head: &response::Parts,
+    head: &ResponseHead,
     content: Content,
     persistence: Persistence,
     said: Option<u64>,
@@ -82,7 +81,7 @@ pub fn head(
     let may_have_length = content == Content::None && allows_length(head.status);
     let switches = persistence == Persistence::Switches;
     let (mut has_date, mut has_length) = (switches, false);
-    for (name, value) in &head.headers {
+    for (name, value) in &head.fields {
         let is_length = name == header::CONTENT_LENGTH;
         if (is_length && !may_have_length)
             || name == header::TRANSFER_ENCODING
@@ -120,8 +119,8 @@ fn allows_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
 }
 
-fn status_line(text: &mut BytesMut, head: &response::Parts) {
-    if head.status == StatusCode::OK && head.extensions.is_empty() {
+fn status_line(text: &mut BytesMut, head: &ResponseHead) {
+    if head.status == StatusCode::OK && head.reason.is_none() {
         text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
     }
@@ -129,7 +128,7 @@ fn status_line(text: &mut BytesMut, head: &response::Parts) {
     text.extend_from_slice(head.status.as_str().as_bytes());
     text.extend_from_slice(b" ");
     // What an endpoint says in other words than usual.
-    let reason = head.extensions.get::<Reason>().map(|reason| &reason.0[..]);
+    let reason = head.reason.as_deref();
     let usual = || head.status.canonical_reason().unwrap_or_default().as_bytes();
     text.extend_from_slice(reason.unwrap_or_else(usual));
     text.extend_from_slice(b"\r\n");
@@ -141,10 +140,8 @@ fn say_length(text: &mut BytesMut, length: u64) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-    use http::Response;
-
     use super::*;
+    use crate::message::testing;
 
     const GET: Terms = Terms {
         version: Version::HTTP_11,
@@ -159,13 +156,13 @@ mod tests {
         content: Content,
         persistence: Persistence,
     ) -> String {
-        let mut response = Response::builder().status(status).header("date", "now");
-        for (name, value) in fields {
-            response = response.header(*name, HeaderValue::from_static(value));
-        }
-        let (parts, ()) = response.body(()).expect("a response").into_parts();
+        let of = ResponseHead {
+            status: StatusCode::from_u16(status).expect("a status"),
+            fields: testing::fields(&[&[("date", "now")], fields].concat()),
+            ..ResponseHead::default()
+        };
         let mut text = BytesMut::new();
-        head(&mut text, &parts, content, persistence, Some(7));
+        head(&mut text, &of, content, persistence, Some(7));
         String::from_utf8(text.to_vec()).expect("text")
     }
 
@@ -213,9 +210,10 @@ mod tests {
 
     #[test]
     fn a_date_is_added_and_unusual_statuses_have_no_reason() {
-        let (parts, ()) = Response::builder().status(599).body(()).expect("fine").into_parts();
+        let status = StatusCode::from_u16(599).expect("a status");
+        let of = ResponseHead { status, ..ResponseHead::default() };
         let mut text = BytesMut::new();
-        head(&mut text, &parts, Content::Length(0), Persistence::Implied, None);
+        head(&mut text, &of, Content::Length(0), Persistence::Implied, None);
         let text = String::from_utf8(text.to_vec()).expect("text");
         assert!(text.starts_with("HTTP/1.1 599 \r\ncontent-length: 0\r\ndate: "), "{text}");
         assert!(text.ends_with(" GMT\r\n\r\n"), "{text}");

@@ -3,14 +3,10 @@
 //!
 //! What a proper head asks for is not judged here but by the gate that all protocols have in common.
 
-use std::cell::Cell;
-
 use bytes::Bytes;
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::HeaderName;
 use http::Method;
-use http::Request;
 use http::StatusCode;
 use http::Uri;
 use http::Version;
@@ -19,6 +15,8 @@ use thiserror::Error;
 
 use crate::config::limits::Limits;
 use crate::http::fields;
+use crate::message::Fields;
+use crate::message::Request;
 use crate::upstream::http1::decoder::Framing;
 use crate::upstream::http1::line;
 use crate::upstream::http1::line::BadLine;
@@ -93,14 +91,6 @@ pub fn parse(buffer: &mut BytesMut, limits: &Limits) -> Result<Option<RequestHea
     Ok(head)
 }
 
-/// Leaves the room of fields that are not needed any more to the next request that this worker reads.
-pub fn reuse(mut fields: HeaderMap) {
-    if fields.capacity() <= SPARED {
-        fields.clear();
-        SPARE.set(fields);
-    }
-}
-
 impl Parser {
     /// Takes what there is of a head off the buffer; `None` until all of it has come.
     ///
@@ -116,7 +106,7 @@ impl Parser {
             let Some(line) = self.next_line(buffer, limits)? else { return Ok(None) };
             match &mut self.request {
                 None if line.is_empty() && !self.has_skipped => self.has_skipped = true,
-                None => self.request = Some(request_line(&line, SPARE.take())?),
+                None => self.request = Some(request_line(&line)?),
                 Some(_) if line.is_empty() => return self.finish().map(Some),
                 Some(request) => {
                     self.fields += 1;
@@ -124,7 +114,7 @@ impl Parser {
                         return Err(BadHead::TooLarge);
                     }
                     let (name, value) = line::field(line).ok_or(BadHead::Malformed)?;
-                    request.headers_mut().append(name, value);
+                    request.fields_mut().append(name, value);
                 }
             }
         }
@@ -152,7 +142,7 @@ impl Parser {
     fn finish(&mut self) -> Result<RequestHead, BadHead> {
         let request = self.request.take().ok_or(BadHead::Malformed)?;
         *self = Self::default();
-        let fields = request.headers();
+        let fields = request.fields();
         let version = request.version();
         Ok(RequestHead {
             framing: framing(fields, version)?,
@@ -163,13 +153,6 @@ impl Parser {
         })
     }
 }
-
-thread_local! {
-    static SPARE: Cell<HeaderMap> = Cell::default();
-}
-
-/// Fields that a map has room for, if its room is to be used again.
-const SPARED: usize = 64;
 
 impl BadHead {
     /// One stable word: metric label and log field.
@@ -199,7 +182,7 @@ impl BadHead {
 }
 
 /// RFC 9112, section 3: three words, each followed by exactly one space or the end.
-fn request_line(line: &Bytes, fields: HeaderMap) -> Result<Request<()>, BadHead> {
+fn request_line(line: &Bytes) -> Result<Request<()>, BadHead> {
     let method_end = memchr::memchr(b' ', line).ok_or(BadHead::Malformed)?;
     let target_end = memchr::memrchr(b' ', line).ok_or(BadHead::Malformed)?;
     if method_end == target_end {
@@ -219,7 +202,6 @@ fn request_line(line: &Bytes, fields: HeaderMap) -> Result<Request<()>, BadHead>
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| BadHead::Target)?;
     *request.version_mut() = version;
-    *request.headers_mut() = fields;
     Ok(request)
 }
 
@@ -237,9 +219,9 @@ fn version(word: &[u8]) -> Result<Version, BadHead> {
 }
 
 /// RFC 9112, section 6.3, without what it lets a server put up with.
-fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, BadHead> {
-    let has_length = fields.contains_key(header::CONTENT_LENGTH);
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+fn framing(fields: &Fields, version: Version) -> Result<Framing, BadHead> {
+    let has_length = fields.contains(header::CONTENT_LENGTH);
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) if has_length => length(fields),
         (None, _) => Ok(Framing::Empty),
@@ -258,8 +240,8 @@ fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, BadHead> {
 }
 
 /// One field, and nothing but digits in it: neither a sign, nor a list, nor leading zeros.
-fn length(fields: &HeaderMap) -> Result<Framing, BadHead> {
-    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+fn length(fields: &Fields) -> Result<Framing, BadHead> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH);
     let (Some(length), None) = (lengths.next(), lengths.next()) else {
         return Err(BadHead::Length);
     };
@@ -275,7 +257,7 @@ fn length(fields: &HeaderMap) -> Result<Framing, BadHead> {
 }
 
 /// RFC 9112, section 9.3.
-fn keeps_alive(fields: &HeaderMap, version: Version) -> bool {
+fn keeps_alive(fields: &Fields, version: Version) -> bool {
     let has = |word| has_word(fields, &header::CONNECTION, word);
     match version {
         Version::HTTP_11 => !has(b"close"),
@@ -283,8 +265,8 @@ fn keeps_alive(fields: &HeaderMap, version: Version) -> bool {
     }
 }
 
-fn has_word(fields: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
-    let values = fields.get_all(name).iter();
+fn has_word(fields: &Fields, name: &HeaderName, word: &[u8]) -> bool {
+    let values = fields.get_all(name);
     let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word))
 }

@@ -22,8 +22,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderValue;
-use http::Request;
-use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body::Body;
@@ -41,6 +39,8 @@ use crate::http::http1::encode::Content;
 use crate::http::http1::encode::Persistence;
 use crate::http::http1::head::BadHead;
 use crate::http::policy;
+use crate::message::Request;
+use crate::message::Response;
 use crate::service::VirtualService;
 use crate::service::retirement::Retirement;
 use crate::service::settings::Settings;
@@ -213,7 +213,7 @@ fn refusal(status: StatusCode, service: Option<&VirtualService>) -> BytesMut {
     if let Some(service) = service {
         policy::no_request(service, &mut response);
     }
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.fields_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     let (head, body) = response.into_parts();
     let mut text = BytesMut::new();
     let content = Content::Length(body.len() as u64);

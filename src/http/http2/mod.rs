@@ -30,6 +30,7 @@ use crate::http::http2::wire::Shared;
 use crate::http::http2::wire::Signs;
 use crate::http::http2::wire::Wire;
 use crate::http::stream;
+use crate::message::Request;
 use crate::service::settings::Settings;
 use crate::upstream::Pace;
 
@@ -222,7 +223,12 @@ where
                     Poll::Ready(Some(Ok((request, reply)))) => {
                         let (client, pace) = (Arc::clone(client), Arc::clone(pace));
                         // Boxed: a task moves its future about, and this one is large.
-                        tokio::spawn(Box::pin(stream::serve(client, request, reply, pace)));
+                        tokio::spawn(Box::pin(stream::serve(
+                            client,
+                            with_protocol(request),
+                            reply,
+                            pace,
+                        )));
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(fault(&error)),
                     Poll::Ready(None) => return Poll::Ready(None),
@@ -250,6 +256,14 @@ where
     fn is_shaking(&self) -> bool {
         matches!(self, Self::Shaking { .. })
     }
+}
+
+fn with_protocol<B>(request: http::Request<B>) -> Request<B> {
+    let protocol = request.extensions().get::<h2::ext::Protocol>();
+    let protocol = protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes()));
+    let mut request = Request::from(request);
+    *request.protocol_mut() = protocol;
+    request
 }
 
 /// What h2 has against the client; that the client left, or complained, is no fault of its.

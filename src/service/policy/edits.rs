@@ -1,11 +1,11 @@
 //! Edits of header fields, parsed at reload: a request costs no check of a name or a value.
 
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 
 use crate::config::rule::HeaderEdits;
+use crate::message::Fields;
 
 /// Compiled `request_headers` or `response_headers`. Fields that say where a message ends, or that
 /// concern one connection, are the proxy's own: edits of those are left out, whatever was written.
@@ -33,15 +33,15 @@ impl Edits {
     }
 
     /// Edits in the order remove, set, add.
-    pub fn apply(&self, fields: &mut HeaderMap) {
+    pub fn apply(&self, fields: &mut Fields) {
         for name in &self.remove {
             fields.remove(name);
         }
         for (name, value) in &self.set {
-            fields.insert(name, value.clone());
+            fields.insert(name.clone(), value.clone());
         }
         for (name, value) in &self.add {
-            fields.append(name, value.clone());
+            fields.append(name.clone(), value.clone());
         }
     }
 }
@@ -62,6 +62,7 @@ fn may_be_edited(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::testing;
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
@@ -74,12 +75,10 @@ mod tests {
             set: pairs(&[("x-both", "new"), ("x-set", "1")]),
             add: pairs(&[("x-set", "2"), ("x-more", "3")]),
         });
-        let mut fields = HeaderMap::new();
-        for (name, value) in [("x-gone", "0"), ("x-both", "old"), ("x-more", "0"), ("x-set", "0")] {
-            fields.append(name, HeaderValue::from_static(value));
-        }
+        let mut fields =
+            testing::fields(&[("x-gone", "0"), ("x-both", "old"), ("x-more", "0"), ("x-set", "0")]);
         edits.apply(&mut fields);
-        let all = |name: &str| fields.get_all(name).iter().cloned().collect::<Vec<_>>();
+        let all = |name: &str| fields.get_all(name).cloned().collect::<Vec<_>>();
         assert!(all("x-gone").is_empty());
         assert_eq!(all("x-both"), ["new"]);
         assert_eq!(all("x-set"), ["1", "2"]);
@@ -94,11 +93,11 @@ mod tests {
             set: pairs(&names.map(|name| (name, "7"))),
             add: pairs(&[("x-line", "a\r\nx-injected: 1"), ("not a name", "1")]),
         });
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
         fields.insert(header::HOST, HeaderValue::from_static("a"));
         edits.apply(&mut fields);
         assert_eq!(fields.len(), 2, "{fields:?}");
-        assert_eq!(fields[header::CONTENT_LENGTH], "2");
+        assert_eq!(fields.get(header::CONTENT_LENGTH).expect("kept"), "2");
     }
 }

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderValue;
 use http::header;
 
@@ -32,6 +31,7 @@ use crate::config::policy::CookieEdits;
 use crate::config::policy::Hsts;
 use crate::config::rate_limit::Counted;
 use crate::config::rate_limit::RateLimit;
+use crate::message::Fields;
 use crate::names::PoolName;
 use crate::service::policy::access::Access;
 use crate::service::policy::action::Action;
@@ -168,7 +168,7 @@ impl Policy {
     }
 
     /// Edits the fields of a request for an endpoint.
-    pub fn edit_request(&self, rule: Option<&Rule>, fields: &mut HeaderMap) {
+    pub fn edit_request(&self, rule: Option<&Rule>, fields: &mut Fields) {
         self.request_edits.apply(fields);
         if let Some(rule) = rule {
             rule.request_edits.apply(fields);
@@ -176,7 +176,7 @@ impl Policy {
     }
 
     /// Puts an origin's response to a request for this host right.
-    pub fn put_right(&self, asked: Option<&HeaderValue>, fields: &mut HeaderMap) {
+    pub fn put_right(&self, asked: Option<&HeaderValue>, fields: &mut Fields) {
         if let (true, Some(asked)) = (self.rewrites_location, asked) {
             rewriting::secure_location(fields, asked);
         }
@@ -186,7 +186,7 @@ impl Policy {
     }
 
     /// Edits the fields of a response, an origin's or our own.
-    pub fn edit_response(&self, rule: Option<&Rule>, fields: &mut HeaderMap) {
+    pub fn edit_response(&self, rule: Option<&Rule>, fields: &mut Fields) {
         self.response_edits.apply(fields);
         if let Some(rule) = rule {
             rule.response_edits.apply(fields);
@@ -194,7 +194,7 @@ impl Policy {
     }
 
     /// Says that this host is reached over TLS only (RFC 6797), in place of what an origin says.
-    pub fn promise_tls(&self, fields: &mut HeaderMap) {
+    pub fn promise_tls(&self, fields: &mut Fields) {
         if let Some(hsts) = &self.hsts {
             fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::HeaderValue;
 use http::header;
 
 use crate::config::policy::CookieEdits;
 use crate::config::policy::SameSite;
+use crate::message::Fields;
 use crate::service::host::Host;
 
 /// Makes `https://` of `http://` where Location names the host that was asked for: an origin behind a
 /// TLS proxy often believes that it is reached in plain text. A port is the client's: that of the
 /// request takes the place of 80 or none; any other port is another server and stays.
-pub fn secure_location(fields: &mut HeaderMap, asked: &HeaderValue) {
+pub fn secure_location(fields: &mut Fields, asked: &HeaderValue) {
     let location = fields.get(header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(secured) = location.and_then(|location| secured(location, asked)) {
         fields.insert(header::LOCATION, secured);
@@ -21,15 +21,10 @@ pub fn secure_location(fields: &mut HeaderMap, asked: &HeaderValue) {
 }
 
 /// Gives every cookie the attributes that it lacks.
-pub fn edit_cookies(fields: &mut HeaderMap, edits: CookieEdits) {
-    // Two steps: names and order of all other fields stay as they are.
-    let edited: Vec<Option<HeaderValue>> =
-        fields.get_all(header::SET_COOKIE).iter().map(|cookie| edited(cookie, edits)).collect();
-    if let header::Entry::Occupied(mut cookies) = fields.entry(header::SET_COOKIE) {
-        for (cookie, edited) in cookies.iter_mut().zip(edited) {
-            if let Some(edited) = edited {
-                *cookie = edited;
-            }
+pub fn edit_cookies(fields: &mut Fields, edits: CookieEdits) {
+    for cookie in fields.get_all_mut(header::SET_COOKIE) {
+        if let Some(edited) = edited(cookie, edits) {
+            *cookie = edited;
         }
     }
 }
@@ -122,10 +117,10 @@ mod tests {
     use super::*;
 
     fn location(text: &'static str, asked: &'static str) -> String {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.insert(header::LOCATION, HeaderValue::from_static(text));
         secure_location(&mut fields, &HeaderValue::from_static(asked));
-        fields[header::LOCATION].to_str().expect("text").to_owned()
+        fields.get(header::LOCATION).expect("kept").to_str().expect("text").to_owned()
     }
 
     #[test]
@@ -166,10 +161,10 @@ mod tests {
         CookieEdits { secure: true, http_only: true, same_site: Some(SameSite::Lax) };
 
     fn cookie(text: &str, edits: CookieEdits) -> String {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.append(header::SET_COOKIE, text.parse().expect("a value"));
         edit_cookies(&mut fields, edits);
-        fields[header::SET_COOKIE].to_str().expect("text").to_owned()
+        fields.get(header::SET_COOKIE).expect("kept").to_str().expect("text").to_owned()
     }
 
     #[test]
@@ -206,13 +201,13 @@ mod tests {
 
     #[test]
     fn every_cookie_of_a_response_is_edited_in_its_place() {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for text in ["a=1", "b=2; Secure", "c=\u{e9}"] {
             let value = HeaderValue::from_bytes(text.as_bytes()).expect("a value");
             fields.append(header::SET_COOKIE, value);
         }
         edit_cookies(&mut fields, CookieEdits { secure: true, ..CookieEdits::default() });
-        let cookies: Vec<_> = fields.get_all(header::SET_COOKIE).iter().collect();
+        let cookies: Vec<_> = fields.get_all(header::SET_COOKIE).collect();
         let expected = ["a=1; Secure", "b=2; Secure", "c=\u{e9}; Secure"];
         assert_eq!(cookies, expected.map(str::as_bytes));
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::HeaderName;
 use http::Method;
 
 use crate::config::rule::HeaderMatch;
 use crate::config::rule::Match;
 use crate::config::rule::PathMatch;
+use crate::message::Fields;
 use crate::service::policy::access::Networks;
 use crate::service::policy::path::normalise;
 
@@ -38,7 +38,7 @@ pub struct Head<'a> {
     /// The method.
     pub method: &'a Method,
     /// The fields, as they would be sent on.
-    pub fields: &'a HeaderMap,
+    pub fields: &'a Fields,
     /// Who asks.
     pub client: IpAddr,
 }
@@ -136,11 +136,11 @@ impl Conditions {
     }
 }
 
-fn has(fields: &HeaderMap, name: &HeaderName, wanted: &HeaderMatch) -> bool {
+fn has(fields: &Fields, name: &HeaderName, wanted: &HeaderMatch) -> bool {
     match wanted {
-        HeaderMatch::Present => fields.contains_key(name),
+        HeaderMatch::Present => fields.contains(name),
         HeaderMatch::Value(value) => {
-            fields.get_all(name).iter().any(|field| field.as_bytes() == value.as_bytes())
+            fields.get_all(name).any(|field| field.as_bytes() == value.as_bytes())
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Rules against a reading of them one by one.
 
-use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::testing;
 
 fn exact(path: &str) -> Match {
     Match { path: Some(PathMatch::Exact(path.into())), ..Match::default() }
@@ -21,10 +21,7 @@ fn found(
     fields: &[(&'static str, &str)],
 ) -> Option<usize> {
     let matcher = Matcher::compile(rules.iter());
-    let mut map = HeaderMap::new();
-    for (name, value) in fields {
-        map.append(*name, HeaderValue::from_str(value).expect("a value"));
-    }
+    let map = testing::fields(fields);
     let normal = normalise(path).expect("unambiguous");
     let head = Head {
         path: &normal.matched,

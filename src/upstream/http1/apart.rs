@@ -152,13 +152,12 @@ async fn finish(connection: &mut Connection, limit: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-    use http::Request;
     use tokio::io::AsyncReadExt;
     use tokio::io::AsyncWriteExt;
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::message::Request;
     use crate::upstream::body::RequestBody;
     use crate::upstream::client_body::ClientBody;
     use crate::upstream::piped;
@@ -172,9 +171,7 @@ mod tests {
         let (feed, body) = piped::pipe(None);
         peer.write_all(answer.as_bytes()).await.expect("sent");
         connection.begin(&mut Request::new(RequestBody::new(ClientBody::Http1(body))));
-        let mut spare = HeaderMap::new();
-        let answered =
-            std::future::poll_fn(|cx| connection.poll_response(cx, &mut spare, None)).await;
+        let answered = std::future::poll_fn(|cx| connection.poll_response(cx, None)).await;
         answered.expect("an answer");
         assert!(!connection.has_sent());
         (Apart::begin(connection, Weak::new(), Duration::from_secs(5)), feed, peer)

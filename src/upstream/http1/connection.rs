@@ -10,10 +10,7 @@ use std::task::ready;
 
 use bytes::Bytes;
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::Method;
-use http::Request;
-use http::Response;
 use http::StatusCode;
 use http_body::Frame;
 use tokio::io::AsyncRead;
@@ -21,6 +18,8 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 
+use crate::message::Request;
+use crate::message::Response;
 use crate::upstream::body::RequestBody;
 use crate::upstream::connection_error::BadResponse;
 use crate::upstream::connection_error::ConnectionError;
@@ -98,8 +97,7 @@ impl Connection {
         self.is_bulk = false;
     }
 
-    /// Sends the request and waits for the head of its response; interim responses are told of. `spare`
-    /// is room for its fields.
+    /// Sends the request and waits for the head of its response; interim responses are told of.
     ///
     /// # Errors
     ///
@@ -107,7 +105,6 @@ impl Connection {
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-        spare: &mut HeaderMap,
         hearing: Option<&Hearing>,
     ) -> Poll<Result<Response<()>, UpstreamError>> {
         if let Poll::Ready(Err(_)) = self.poll_request(cx) {
@@ -115,7 +112,7 @@ impl Connection {
             return Poll::Ready(Err(UpstreamError::ClientBody(BodyFault::BrokenOff)));
         }
         loop {
-            while let Some(head) = self.next_head(spare).map_err(BadResponse::Http1)? {
+            while let Some(head) = self.next_head().map_err(BadResponse::Http1)? {
                 if !head::is_interim(head.status()) {
                     self.expect_body(&head).map_err(BadResponse::Http1)?;
                     return Poll::Ready(Ok(head));
@@ -125,7 +122,7 @@ impl Connection {
                     return Poll::Ready(Err(UpstreamError::InterimFlood));
                 }
                 if let Some(hearing) = hearing {
-                    hearing.tell(head.status(), head.headers());
+                    hearing.tell(head.status(), head.fields());
                 }
             }
             match ready!(self.poll_read(cx)) {
@@ -267,7 +264,7 @@ impl Connection {
         self.keeps_alive = false;
     }
 
-    fn next_head(&mut self, spare: &mut HeaderMap) -> Result<Option<Response<()>>, BadHead> {
+    fn next_head(&mut self) -> Result<Option<Response<()>>, BadHead> {
         let news = &self.input[self.looked_at..];
         // One that comes in many pieces is parsed once for each line.
         if news.is_empty()
@@ -278,7 +275,7 @@ impl Connection {
             self.looked_at = self.input.len();
             return Ok(None);
         }
-        let head = head::parse(&mut self.input, self.most_head, spare)?;
+        let head = head::parse(&mut self.input, self.most_head)?;
         self.looked_at = if head.is_some() { 0 } else { self.input.len() };
         Ok(head)
     }

@@ -24,7 +24,9 @@ fn pair() -> (Box<Connection>, UnixStream) {
 fn get() -> Request<RequestBody> {
     let mut request = Request::new(RequestBody::Empty);
     *request.uri_mut() = "/a?b".parse().expect("a path");
-    request.headers_mut().insert("host", HeaderValue::from_static("a.test"));
+    request
+        .fields_mut()
+        .insert(http::HeaderName::from_static("host"), HeaderValue::from_static("a.test"));
     request
 }
 
@@ -40,8 +42,7 @@ async fn answer(
     mut request: Request<RequestBody>,
 ) -> Result<Response<()>, UpstreamError> {
     connection.begin(&mut request);
-    let spare = request.headers_mut();
-    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, spare, None));
+    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, None));
     tokio::time::timeout(Duration::from_secs(5), answered).await.expect("in time")
 }
 
@@ -124,9 +125,7 @@ async fn interim_responses_are_told_of_and_a_flood_is_an_error() {
     let hearing = interims.begin();
     let mut request = get();
     connection.begin(&mut request);
-    let spare = request.headers_mut();
-    let answered =
-        std::future::poll_fn(|cx| connection.poll_response(cx, spare, Some(&hearing))).await;
+    let answered = std::future::poll_fn(|cx| connection.poll_response(cx, Some(&hearing))).await;
     assert_eq!(answered.expect("an answer").status(), StatusCode::OK);
     assert_eq!(interims.take().len(), 2);
     assert!(connection.is_reusable());
@@ -180,11 +179,15 @@ async fn requests_are_written_as_hyper_writes_them() {
         (|_| {}, None, "\r\n\r\n"),
         (
             |request| {
-                let fields = request.headers_mut();
-                fields.append("content-length", HeaderValue::from_static("0"));
-                fields.append("x-a", HeaderValue::from_static(""));
-                fields.append("x-b", HeaderValue::from_static("1"));
-                fields.append("x-a", HeaderValue::from_static("2"));
+                let fields = request.fields_mut();
+                fields.append(
+                    http::HeaderName::from_static("content-length"),
+                    HeaderValue::from_static("0"),
+                );
+                fields.append(http::HeaderName::from_static("x-a"), HeaderValue::from_static(""));
+                // A map, as hyper has it, says a name once for all of its values.
+                fields.append(http::HeaderName::from_static("x-a"), HeaderValue::from_static("2"));
+                fields.append(http::HeaderName::from_static("x-b"), HeaderValue::from_static("1"));
                 *request.uri_mut() = "/%2e//?".parse().expect("a path");
             },
             None,
@@ -193,9 +196,12 @@ async fn requests_are_written_as_hyper_writes_them() {
         (|_| {}, Some(Some(8)), "somemore"),
         (
             |request| {
-                let fields = request.headers_mut();
-                fields.insert("content-length", HeaderValue::from_static("8"));
-                fields.append("x-a", HeaderValue::from_static("2"));
+                let fields = request.fields_mut();
+                fields.insert(
+                    http::HeaderName::from_static("content-length"),
+                    HeaderValue::from_static("8"),
+                );
+                fields.append(http::HeaderName::from_static("x-a"), HeaderValue::from_static("2"));
             },
             Some(Some(8)),
             "somemore",
@@ -220,13 +226,15 @@ async fn requests_are_written_as_hyper_writes_them() {
         let (feed, mut request) = make();
         if length == Some(None) {
             let chunked = HeaderValue::from_static("chunked");
-            request.headers_mut().insert("transfer-encoding", chunked);
+            request
+                .fields_mut()
+                .insert(http::HeaderName::from_static("transfer-encoding"), chunked);
         }
         let (io, peer) = UnixStream::pair().expect("a pair");
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(io));
         let (mut sender, connection) = handshake.await.expect("a connection");
         tokio::spawn(connection);
-        let theirs = written(peer, feed, end, sender.send_request(request)).await;
+        let theirs = written(peer, feed, end, sender.send_request(request.into())).await;
         assert_eq!(mine, theirs);
     }
 }

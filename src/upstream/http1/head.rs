@@ -8,20 +8,15 @@
 use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::Method;
-use http::Response;
 use http::StatusCode;
 use http::Version;
 use http::header;
 use thiserror::Error;
 
+use crate::message::Response;
 use crate::upstream::http1::decoder::Framing;
 use crate::upstream::http1::line;
-
-/// The words of a status line where they are not the usual ones; an extension of the response.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reason(pub Bytes);
 
 /// Why a response is none.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -47,17 +42,12 @@ pub enum BadHead {
 }
 
 /// Takes a head off a buffer; `None` if it is not complete, which leaves the buffer as it is. It may have
-/// `most` bytes. Values of fields are slices of a copy, because some are kept for long, as in the tables of
-/// HTTP/2; `spare` is room for them that was used before, and is taken for a final response.
+/// `most` bytes. Values of fields are slices of a copy, because some are kept for long.
 ///
 /// # Errors
 ///
 /// See [`BadHead`]; nothing that follows can be trusted.
-pub fn parse(
-    input: &mut BytesMut,
-    most: usize,
-    spare: &mut HeaderMap,
-) -> Result<Option<Response<()>>, BadHead> {
+pub fn parse(input: &mut BytesMut, most: usize) -> Result<Option<Response<()>>, BadHead> {
     let mut ends = [0; MOST_FIELDS + 1];
     let begins = input.len().min(BEGIN.len());
     if input[..begins] != BEGIN[..begins] {
@@ -72,19 +62,13 @@ pub fn parse(
     let text = Bytes::copy_from_slice(&input[..length]);
     input.advance(length);
     let mut response = status_line(&text, ends[0])?;
-    let mut fields = HeaderMap::new();
-    if !is_interim(response.status()) {
-        std::mem::swap(&mut fields, spare);
-        fields.clear();
-    }
-    fields.reserve(lines - 1);
+    let fields = response.fields_mut();
     for line in 1..lines {
         let (start, end) = (ends[line - 1] + 1, ends[line]);
         let end = end - usize::from(text[start..end].ends_with(b"\r"));
         let (name, value) = line::field(text.slice(start..end)).ok_or(BadHead::Field)?;
         fields.append(name, value);
     }
-    *response.headers_mut() = fields;
     Ok(Some(response))
 }
 
@@ -99,20 +83,20 @@ pub fn is_interim(status: StatusCode) -> bool {
 ///
 /// `Length` or `TransferCoding`.
 pub fn framing(head: &Response<()>, method: &Method) -> Result<Framing, BadHead> {
-    let fields = head.headers();
+    let fields = head.fields();
     let is_bodyless = head.status().is_informational()
         || matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if is_bodyless || *method == Method::HEAD {
         return Ok(Framing::Empty);
     }
-    if fields.contains_key(header::TRANSFER_ENCODING) {
+    if fields.contains(header::TRANSFER_ENCODING) {
         return match head.version() {
             Version::HTTP_11 => Ok(Framing::Chunked),
             _ => Err(BadHead::TransferCoding),
         };
     }
     // That it is said once is looked at with what HTTP/2 says.
-    let lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let lengths = fields.get_all(header::CONTENT_LENGTH);
     let mut lengths = lengths.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let Some(first) = lengths.next() else { return Ok(Framing::UntilClose) };
     let first = number(first).ok_or(BadHead::Length)?;
@@ -126,7 +110,7 @@ pub fn framing(head: &Response<()>, method: &Method) -> Result<Framing, BadHead>
 /// Whether the connection can be used again. One of HTTP/1.0 never is: it would have to be asked for with
 /// a field that our requests do not have.
 pub fn keeps_alive(head: &Response<()>) -> bool {
-    let values = head.headers().get_all(header::CONNECTION).iter();
+    let values = head.fields().get_all(header::CONNECTION);
     let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     head.version() == Version::HTTP_11
         && !words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
@@ -172,7 +156,7 @@ fn status_line(text: &Bytes, end: usize) -> Result<Response<()>, BadHead> {
         if words.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(BadHead::Malformed);
         }
-        response.extensions_mut().insert(Reason(text.slice_ref(words)));
+        *response.reason_mut() = Some(text.slice_ref(words));
     }
     Ok(response)
 }

@@ -8,11 +8,12 @@ use std::task::ready;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
-use http::Request;
 use http::header;
 use http_body::Body;
 use http_body::Frame;
 
+use crate::message::Fields;
+use crate::message::Request;
 use crate::upstream::body::RequestBody;
 use crate::upstream::error::BodyError;
 use crate::upstream::http1::encode;
@@ -49,7 +50,7 @@ impl Upload {
         if body.is_end_stream() {
             return (Self::none(), Content::Said);
         }
-        let fields = request.headers();
+        let fields = request.fields();
         let said = fields.get(header::CONTENT_LENGTH);
         let said = said.and_then(|value| value.to_str().ok()?.parse().ok());
         let (left, content) = match (said, body.size_hint().exact()) {
@@ -136,8 +137,8 @@ impl Upload {
 }
 
 /// Trailers are sent on if the head has announced them (RFC 9110, section 6.6.2).
-fn announced(fields: &HeaderMap) -> Box<[HeaderName]> {
-    let values = fields.get_all(header::TRAILER).iter();
+fn announced(fields: &Fields) -> Box<[HeaderName]> {
+    let values = fields.get_all(header::TRAILER);
     let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
 }

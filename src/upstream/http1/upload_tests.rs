@@ -49,7 +49,7 @@ fn the_head_says_where_the_body_ends() {
     let (_feed, mut unknown) = request(None);
     assert_eq!(of(&mut unknown), (Content::Chunked, false));
     let (_feed, mut said) = request(Some(5));
-    said.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
+    said.fields_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
     assert_eq!(of(&mut said), (Content::Said, false));
     let mut none = Request::new(RequestBody::Empty);
     assert_eq!(of(&mut none), (Content::Said, true));
@@ -90,7 +90,7 @@ fn trailers_follow_if_they_were_announced() {
         ("x-other", "4\r\nsome\r\n0\r\n\r\n"),
     ] {
         let (feed, mut request) = request(None);
-        request.headers_mut().insert(header::TRAILER, HeaderValue::from_static(announced));
+        request.fields_mut().insert(header::TRAILER, HeaderValue::from_static(announced));
         let (mut upload, _) = Upload::begin(&mut request);
         feed.push(Bytes::from_static(b"some"));
         let mut trailers = HeaderMap::new();

@@ -3,17 +3,17 @@
 //! The bytes are a head as text: `GET /path HTTP/1.1` (or `HTTP/2`), a field to a line, where
 //! `:authority: ` and `:protocol: ` are the pseudo fields.
 
-use h2::ext::Protocol;
+use bytes::Bytes;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
-use http::Request;
 use http::Uri;
 use http::Version;
 use http::header;
 use portcullis::config::virtual_service::UnderscoreFields;
 use portcullis::http::gate;
 use portcullis::http::gate::Admitted;
+use portcullis::message::Request;
 
 pub(crate) fn check(bytes: &[u8]) {
     let Some(mut request) = request(bytes) else { return };
@@ -28,7 +28,7 @@ pub(crate) fn check(bytes: &[u8]) {
     assert!(is_asterisk || target.starts_with('/'), "{target}");
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{target}");
     assert!(!request.uri().path().contains('\\'), "{target}");
-    let is_tunnel = request.extensions().get::<Protocol>().is_some();
+    let is_tunnel = request.protocol().is_some();
     assert!(request.method() != Method::TRACE);
     assert!(request.method() != Method::CONNECT || is_tunnel);
     check_underscores(&mut request, &admitted);
@@ -37,38 +37,43 @@ pub(crate) fn check(bytes: &[u8]) {
 
 fn check_host(request: &Request<()>, admitted: &Admitted) {
     assert!(gate::host(&admitted.host).is_some());
-    let fields = request.headers().get_all(header::HOST).iter().count();
+    let fields = request.fields().get_all(header::HOST).count();
     let authorities = usize::from(request.uri().authority().is_some());
     assert_eq!(fields + authorities, 1);
 }
 
 fn check_end(request: &Request<()>) {
-    let count = |name| request.headers().get_all(name).iter().count();
+    let count = |name| request.fields().get_all(name).count();
     assert!(count(header::CONTENT_LENGTH) + count(header::TRANSFER_ENCODING) <= 1);
-    let length = request.headers().get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    let length = request.fields().get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
     assert!(length.is_none_or(|length| length.iter().all(u8::is_ascii_digit)));
     if request.version() != Version::HTTP_11 {
         assert_eq!(count(header::TRANSFER_ENCODING), 0);
     }
-    if request.headers().contains_key(header::UPGRADE) {
+    if request.fields().contains(header::UPGRADE) {
         assert_eq!(count(header::TRANSFER_ENCODING), 0);
         assert!(length.is_none_or(|length| length == b"0"));
     }
 }
 
 fn check_underscores(request: &mut Request<()>, admitted: &Admitted) {
-    let has = |request: &Request<()>| request.headers().keys().any(|it| it.as_str().contains('_'));
+    let has = |request: &Request<()>| request.fields().names().any(|it| it.as_str().contains('_'));
     assert_eq!(has(request), admitted.has_underscores);
-    let settled = gate::settle_underscores(request.headers_mut(), UnderscoreFields::Drop);
+    let settled = gate::settle_underscores(request.fields_mut(), UnderscoreFields::Drop);
     assert!(settled.is_ok() && !has(request));
 }
 
 /// What was let through is let through again, unchanged.
 fn check_again(mut request: Request<()>, admitted: &Admitted) {
-    let before = format!("{request:?}");
+    let before = shown(&request);
     let again = gate::admit(&mut request).expect("let through before");
     assert_eq!(again.host, admitted.host);
-    assert_eq!(format!("{request:?}"), before);
+    assert_eq!(shown(&request), before);
+}
+
+fn shown(request: &Request<()>) -> String {
+    let fields: Vec<_> = request.fields().iter().collect();
+    format!("{request:?} {fields:?}")
 }
 
 fn request(bytes: &[u8]) -> Option<Request<()>> {
@@ -92,11 +97,11 @@ fn request(bytes: &[u8]) -> Option<Request<()>> {
             b":authority" => authority(&mut request, value)?,
             b":protocol" => {
                 let word = if value == b"websocket" { "websocket" } else { "other" };
-                request.extensions_mut().insert(Protocol::from_static(word));
+                *request.protocol_mut() = Some(Bytes::from_static(word.as_bytes()));
             }
             _ => {
                 let name = HeaderName::from_bytes(name).ok()?;
-                request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
+                request.fields_mut().append(name, HeaderValue::from_bytes(value).ok()?);
             }
         }
     }

@@ -38,8 +38,8 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 fn check_framing(head: &RequestHead) {
-    let fields = head.request.headers();
-    let is_chunked = fields.contains_key(header::TRANSFER_ENCODING);
+    let fields = head.request.fields();
+    let is_chunked = fields.contains(header::TRANSFER_ENCODING);
     let length = fields.get(header::CONTENT_LENGTH).map(|it| it.to_str().expect("digits"));
     assert!(!(is_chunked && length.is_some()));
     match head.framing {
