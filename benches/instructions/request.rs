@@ -13,6 +13,7 @@ use portcullis::http::client_side::ClientSide;
 use portcullis::http::exchange::Exchange;
 use portcullis::http::fields;
 use portcullis::http::gate;
+use portcullis::http::gate::AdmittedHost;
 use portcullis::http::identity::Identity;
 use portcullis::message::Request;
 use portcullis::service::location::Location;
@@ -45,16 +46,15 @@ fn head(bench: &mut Bench) {
     });
     bench.measure_with("request: fields for the endpoint", request, |mut request| {
         let host = HeaderValue::from_static("shop.example.com");
-        fields::prepare_request(request.fields_mut(), &client, client.service(), None, host);
+        fields::prepare_request(request.fields_mut(), &client, client.service(), None, &host);
         request
     });
     bench.measure_with("request: id and trace", request, |mut request| {
         let identity = Identity::establish(request.fields_mut(), true);
         (request, identity)
     });
-    bench.measure("request: who owns the host", || {
-        client.owner(gate::host(black_box(&HOST)).expect("a host"))
-    });
+    let host = admitted();
+    bench.measure("request: who owns the host", || client.owner(black_box(&host).host()));
 }
 
 fn exchange(bench: &mut Bench) {
@@ -67,10 +67,10 @@ fn exchange(bench: &mut Bench) {
         Arc::new(ClientSide::new(fixture::connection(&recorder, shop)))
     };
     let (silent, logged) = (client(LogSink::off()), client(sink));
-    let request = request();
+    let (request, host) = (request(), admitted());
     let exchange = |client: &Arc<ClientSide>| {
         let mut exchange = Exchange::begin(Arc::clone(client), &request);
-        exchange.for_host(HOST);
+        exchange.for_host(host.clone());
         exchange.served_by(None);
         exchange.answered(200);
         exchange.sent(1024);
@@ -128,5 +128,9 @@ fn request() -> Request<Empty<&'static [u8]>> {
 
 /// Lines that fill the buffer of a worker many times over.
 const MANY: usize = 5000;
+
+fn admitted() -> AdmittedHost {
+    AdmittedHost::new(HOST).expect("a host")
+}
 
 const HOST: HeaderValue = HeaderValue::from_static("shop.example.com");

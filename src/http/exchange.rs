@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::Method;
 use http::Uri;
 use http::Version;
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 use crate::http::client_side::ClientSide;
 use crate::http::error::ForwardError;
 use crate::http::forwarding::Forwarding;
-use crate::http::gate;
+use crate::http::gate::AdmittedHost;
 use crate::http::identity::Identity;
 use crate::message::Fields;
 use crate::message::Request;
@@ -46,7 +45,7 @@ pub struct Exchange {
     is_sampled: bool,
     /// The service's gauge knows of it.
     active: Option<ActiveRequest>,
-    host: Option<HeaderValue>,
+    host: Option<AdmittedHost>,
     /// The place of the rule that applies.
     rule: Option<usize>,
     /// It was on its way to a pool.
@@ -106,12 +105,12 @@ impl Exchange {
     }
 
     /// The host has been checked.
-    pub fn for_host(&mut self, host: HeaderValue) {
+    pub fn for_host(&mut self, host: AdmittedHost) {
         self.host = Some(host);
     }
 
     /// The host that was asked for, once it has been checked.
-    pub fn host(&self) -> Option<&HeaderValue> {
+    pub fn host(&self) -> Option<&AdmittedHost> {
         self.host.as_ref()
     }
 
@@ -259,7 +258,7 @@ impl Exchange {
         head(line, service, "http");
         self.client.render_facts(line, self.client());
         line.str("http.request.method", self.method.as_str());
-        let host = self.host.as_ref().and_then(gate::host);
+        let host = self.host.as_ref().map(AdmittedHost::host);
         line.opt_str("server.address", host.as_ref().map(|host| host.name));
         line.str("url.path", self.uri.path());
         let status = Some(self.status).filter(|status| *status != 0);

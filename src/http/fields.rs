@@ -23,7 +23,7 @@ pub fn prepare_request(
     client: &ClientSide,
     service: &VirtualService,
     said: Option<&Forwarding>,
-    host: HeaderValue,
+    host: &HeaderValue,
 ) {
     join_cookies(fields);
     let wants_trailers = fields.contains(header::TE) && accepts_trailers(fields);

@@ -125,7 +125,7 @@ fn prepare(
     let request = outgoing.request().ok_or(Rejection::Target)?;
     let Admitted { host, has_underscores } = gate::admit(request)?;
     exchange.for_host(host.clone());
-    match client.owner(gate::host(&host).ok_or(Rejection::Host)?) {
+    match client.owner(host.host()) {
         Owner::Mine => exchange.served_by(None),
         Owner::Sibling(sibling) => exchange.served_by(Some(sibling)),
         Owner::Nobody => return Err(ForwardError::HostMismatch),
@@ -141,7 +141,7 @@ fn prepare(
     let is_websocket = websocket::is_asked_for(request);
     let fields = request.fields_mut();
     exchange.comes_from(client.said_by(fields, &service));
-    fields::prepare_request(fields, client, &service, exchange.forwarding(), host);
+    fields::prepare_request(fields, client, &service, exchange.forwarding(), host.value());
     exchange.identified(Identity::establish(fields, exchange.is_sampled()));
     if is_websocket {
         websocket::switch(fields);

@@ -92,10 +92,10 @@ pub fn tell(
     client: &ClientSide,
     service: &VirtualService,
     said: Option<&Forwarding>,
-    host: HeaderValue,
+    host: &HeaderValue,
 ) {
     if service.forwarded != Forwarded::XForwarded {
-        let value = forwarded(client, said, &host);
+        let value = forwarded(client, said, host);
         fields.insert(header::FORWARDED, value);
     }
     if service.forwarded == Forwarded::Rfc7239 {
@@ -117,7 +117,7 @@ pub fn tell(
     fields.insert(X_FORWARDED_FOR, chain);
     fields.insert(X_REAL_IP, real);
     fields.insert(X_FORWARDED_PROTO, proto);
-    fields.insert(X_FORWARDED_HOST, kept(|said| &said.host).unwrap_or(host));
+    fields.insert(X_FORWARDED_HOST, kept(|said| &said.host).unwrap_or_else(|| host.clone()));
     fields.insert(X_FORWARDED_PORT, port);
 }
 

@@ -24,10 +24,39 @@ use crate::service::host::Host;
 /// A request that may be looked at.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Admitted {
-    /// The host that it is for, with the port if one was written.
-    pub host: HeaderValue,
+    /// The host that it is for.
+    pub host: AdmittedHost,
     /// It has fields that [`settle_underscores`] is to look at, once it is clear whose it is.
     pub has_underscores: bool,
+}
+
+/// A host that was checked, with the port if one was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AdmittedHost {
+    value: HeaderValue,
+    /// Bytes of the name.
+    name: usize,
+    port: Option<u16>,
+}
+
+impl AdmittedHost {
+    /// Checks a host; `None` if it is none.
+    pub fn new(value: HeaderValue) -> Option<Self> {
+        let Host { name, port } = host(&value)?;
+        Some(Self { name: name.len(), port, value })
+    }
+
+    /// As a field has it.
+    pub fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+
+    /// What it says.
+    pub fn host(&self) -> Host<'_> {
+        // It was text when it was checked.
+        let name = str::from_utf8(&self.value.as_bytes()[..self.name]).unwrap_or_default();
+        Host { name, port: self.port }
+    }
 }
 
 /// Checks a request and brings its target into one shape: HTTP/1.1 in origin form with one Host
@@ -65,9 +94,8 @@ pub fn settle_underscores(fields: &mut Fields, wanted: UnderscoreFields) -> Resu
     Ok(())
 }
 
-/// The host as it was checked by [`admit`].
-pub fn host(value: &HeaderValue) -> Option<Host<'_>> {
-    Host::parse(value.to_str().ok()?)
+fn host(value: &HeaderValue) -> Option<Host<'_>> {
+    Host::parse(str::from_utf8(value.as_bytes()).ok()?)
 }
 
 /// CONNECT makes a tunnel to anywhere, except the one of RFC 8441; TRACE tells what was added to a
@@ -193,13 +221,12 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Rejection> {
 }
 
 /// RFC 9112, section 3.2: exactly one Host; the target's authority, where there is one, is the same.
-fn host_of_http1<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
+fn host_of_http1<B>(request: &mut Request<B>) -> Result<AdmittedHost, Rejection> {
     let value = request.fields().get(header::HOST).ok_or(Rejection::Host)?;
-    let named = host(value).ok_or(Rejection::Host)?;
-    let value = value.clone();
+    let admitted = AdmittedHost::new(value.clone()).ok_or(Rejection::Host)?;
     if let Some(authority) = request.uri().authority() {
         let target = Host::parse(authority.as_str()).ok_or(Rejection::Target)?;
-        if !is_same(target, named) {
+        if !is_same(target, admitted.host()) {
             return Err(Rejection::HostConflict);
         }
         if request.uri().scheme().is_none() {
@@ -209,27 +236,27 @@ fn host_of_http1<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> 
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
     }
-    Ok(value)
+    Ok(admitted)
 }
 
 /// RFC 9113, section 8.3.1: `:authority`, or Host in its place; both only if they agree.
-fn host_of_http2<B>(request: &mut Request<B>) -> Result<HeaderValue, Rejection> {
+fn host_of_http2<B>(request: &mut Request<B>) -> Result<AdmittedHost, Rejection> {
     let field = request.fields().get(header::HOST);
     let Some(authority) = request.uri().authority() else {
         // Host stays where it is: it becomes the authority of an HTTP/2 endpoint.
-        return field.filter(|value| host(value).is_some()).cloned().ok_or(Rejection::Host);
+        return field.cloned().and_then(AdmittedHost::new).ok_or(Rejection::Host);
     };
-    let target = Host::parse(authority.as_str()).ok_or(Rejection::Host)?;
+    let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Rejection::Host)?;
+    let admitted = AdmittedHost::new(value).ok_or(Rejection::Host)?;
     if let Some(field) = field
-        && !host(field).is_some_and(|named| is_same(target, named))
+        && !host(field).is_some_and(|named| is_same(admitted.host(), named))
     {
         return Err(Rejection::HostConflict);
     }
-    let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Rejection::Host)?;
     if field.is_some() {
         request.fields_mut().remove(header::HOST);
     }
-    Ok(value)
+    Ok(admitted)
 }
 
 fn is_same(one: Host<'_>, other: Host<'_>) -> bool {

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::Method;
 use tokio::time::Instant;
 
 use crate::http::client_side;
 use crate::http::exchange;
-use crate::http::gate;
+use crate::http::gate::AdmittedHost;
 use crate::message::Request;
 use crate::message::Response;
 use crate::names::ClientAddr;
@@ -35,7 +34,7 @@ pub struct PlainExchange<'a, B> {
     /// Its head, as it was admitted.
     pub request: &'a Request<B>,
     /// The host, where there was one.
-    pub host: Option<HeaderValue>,
+    pub host: Option<AdmittedHost>,
     /// What was wrong.
     pub reason: Option<&'static str>,
     /// When the head was there.
@@ -89,7 +88,7 @@ impl PlainClient {
             exchange::head(line, by, "http");
             line.raw(self.facts());
             line.str("http.request.method", request.method().as_str());
-            let host = host.as_ref().and_then(gate::host);
+            let host = host.as_ref().map(AdmittedHost::host);
             line.opt_str("server.address", host.as_ref().map(|host| host.name));
             line.str("url.path", request.uri().path());
             line.u64("http.response.status_code", u64::from(done.status));

@@ -13,7 +13,7 @@ use crate::http::answer;
 use crate::http::error::ForwardError;
 use crate::http::error::Rejection;
 use crate::http::exchange::Exchange;
-use crate::http::gate;
+use crate::http::gate::AdmittedHost;
 use crate::message::Fields;
 use crate::message::Request;
 use crate::message::Response;
@@ -73,7 +73,7 @@ pub fn request(
 /// Puts an endpoint's response right, and edits it.
 pub fn response(service: &VirtualService, exchange: &Exchange, fields: &mut Fields) {
     let Some(policy) = service.policy.as_deref() else { return };
-    policy.put_right(exchange.host(), fields);
+    policy.put_right(exchange.host().map(AdmittedHost::value), fields);
     policy.promise_tls(fields);
     policy.edit_response(policy.rule(exchange.rule()), fields);
 }
@@ -127,7 +127,7 @@ fn answered(rule: &Rule, exchange: &Exchange, path: &str, uri: &Uri) -> Option<R
     match &rule.action {
         Action::Continue | Action::Pool(_) => None,
         Action::Redirect(status, location) => {
-            let host = exchange.host().and_then(gate::host).map_or("", |host| host.name);
+            let host = exchange.host().map_or("", |host| host.host().name);
             Some(answer::redirect_to(*status, location.render(host, path, uri.query())))
         }
         Action::Respond { status, body, content_type } => {

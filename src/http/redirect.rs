@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use crate::http::activity::Activity;
 use crate::http::answer;
 use crate::http::error::ForwardError;
-use crate::http::error::Rejection;
 use crate::http::gate;
+use crate::http::gate::AdmittedHost;
 use crate::http::http1;
 use crate::http::http1::Finish;
 use crate::http::incident::Incident;
@@ -93,26 +93,27 @@ where
 /// What a request is answered with, and in whose name.
 struct Answer {
     by: Arc<VirtualService>,
-    host: Option<HeaderValue>,
+    host: Option<AdmittedHost>,
     reason: Option<&'static str>,
     response: Response<Bytes>,
     closes: bool,
 }
 
 fn answer<B>(request: &mut Request<B>, table: &Table, same_host: &Location) -> Answer {
-    let admitted = gate::admit(request).map(|admitted| admitted.host);
-    let value = admitted.as_ref().ok().cloned();
-    let host = value.as_ref().and_then(gate::host);
-    let Some(host) = host else {
-        let error = ForwardError::Rejected(admitted.err().unwrap_or(Rejection::Host));
-        return Answer {
-            by: Arc::clone(table.parent()),
-            host: None,
-            reason: Some(error.reason()),
-            response: answer::error(&error),
-            closes: error.closes(),
-        };
+    let admitted = match gate::admit(request) {
+        Ok(admitted) => admitted.host,
+        Err(rejection) => {
+            let error = ForwardError::Rejected(rejection);
+            return Answer {
+                by: Arc::clone(table.parent()),
+                host: None,
+                reason: Some(error.reason()),
+                response: answer::error(&error),
+                closes: error.closes(),
+            };
+        }
     };
+    let host = admitted.host();
     let child = table.sibling(&host.normalised());
     let by = Arc::clone(child.unwrap_or_else(|| table.parent()));
     let reserved = request.uri().path().starts_with(ACME_CHALLENGES);
@@ -125,7 +126,7 @@ fn answer<B>(request: &mut Request<B>, table: &Table, same_host: &Location) -> A
         HttpRedirect::SameHost => (None, redirect(request, host, same_host, None)),
         HttpRedirect::To { location, status } => (None, redirect(request, host, location, *status)),
     };
-    Answer { by, host: value, reason, response, closes: false }
+    Answer { by, host: Some(admitted), reason, response, closes: false }
 }
 
 fn redirect<B>(

@@ -40,21 +40,20 @@ impl<'request> Host<'request> {
                 rest[..inner].parse::<std::net::Ipv6Addr>().ok()?;
                 inner + 2
             }
-            None => text.find(':').unwrap_or(text.len()),
+            None => text.bytes().position(|byte| !is_host_byte(byte)).unwrap_or(text.len()),
         };
-        let (name, rest) = text.split_at(end);
-        let is_name = name.starts_with('[') || (!name.is_empty() && name.bytes().all(is_host_byte));
-        if !is_name || name.len() > MAX_HOST {
+        if !(1..=MAX_HOST).contains(&end) {
             return None;
         }
-        let port = match rest.strip_prefix(':') {
-            None if rest.is_empty() => None,
+        let port = match &text.as_bytes()[end..] {
             // An empty port means the default one (RFC 3986, section 3.2.3).
-            Some("") => None,
-            Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some(port.parse().ok()?),
-            None | Some(_) => return None,
+            [] | [b':'] => None,
+            [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => {
+                Some(text[end + 1..].parse().ok()?)
+            }
+            _ => return None,
         };
-        Some(Self { name, port })
+        Some(Self { name: &text[..end], port })
     }
 
     /// The name in the form that domains are compared in: lower case, no trailing dot.
