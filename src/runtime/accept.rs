@@ -22,6 +22,7 @@ use tokio::time;
 use crate::names::ClientAddr;
 use crate::runtime::connection;
 use crate::runtime::plan::Purpose;
+use crate::runtime::proxy_header::Ends;
 use crate::service::listener::Listener;
 
 /// What every accepted connection of a socket needs.
@@ -54,6 +55,7 @@ async fn accept_until(
     socket: net::TcpListener,
     acceptance: Arc<Acceptance>,
 ) {
+    let listens_on = socket.local_addr().ok().filter(|address| !address.ip().is_unspecified());
     loop {
         // The permit comes first: what cannot be served stays in the kernel's queue, where it
         // costs no descriptor.
@@ -65,7 +67,10 @@ async fn accept_until(
             biased;
             _ = &mut stopped => break,
             (accepted, permit) = next => match accepted {
-                Ok((stream, client)) => begin(stream, ClientAddr(client), &acceptance, permit),
+                Ok((stream, client)) => {
+                    let ends = Ends::of(&stream, ClientAddr(client), listens_on);
+                    begin(stream, ends, &acceptance, permit);
+                }
                 Err(error) => recover(&error, &acceptance).await,
             },
         }
@@ -82,18 +87,13 @@ async fn permit(acceptance: &Acceptance) -> OwnedSemaphorePermit {
     connections().acquire_owned().await.expect("the semaphore is never closed")
 }
 
-fn begin(
-    stream: TcpStream,
-    client: ClientAddr,
-    acceptance: &Acceptance,
-    permit: OwnedSemaphorePermit,
-) {
+fn begin(stream: TcpStream, ends: Ends, acceptance: &Acceptance, permit: OwnedSemaphorePermit) {
     let listener = Arc::clone(&acceptance.listener);
     listener.metrics.accepted();
     match acceptance.purpose {
-        Purpose::Tls => drop(carry(connection::serve(stream, client, listener), permit)),
+        Purpose::Tls => drop(carry(connection::serve(stream, ends, listener), permit)),
         Purpose::Redirect => {
-            drop(carry(connection::serve_plain(stream, client, listener), permit));
+            drop(carry(connection::serve_plain(stream, ends, listener), permit));
         }
     }
 }
@@ -152,7 +152,8 @@ fn finish_queue(socket: &net::TcpListener, acceptance: &Acceptance) {
     while let Ok(permit) = Arc::clone(&acceptance.connections).try_acquire_owned() {
         match socket.poll_accept(&mut context) {
             Poll::Ready(Ok((stream, client))) => {
-                begin(stream, ClientAddr(client), acceptance, permit);
+                let ends = Ends::of(&stream, ClientAddr(client), None);
+                begin(stream, ends, acceptance, permit);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => break,

@@ -37,7 +37,6 @@ use crate::hsm::lane::Ended;
 use crate::hsm::lane::Signs;
 use crate::http;
 use crate::http::redirect::PlainConnection;
-use crate::names::ClientAddr;
 use crate::relay;
 use crate::relay::side::Side;
 use crate::runtime::farewell;
@@ -69,9 +68,8 @@ use crate::tls::refusal::Refusal;
 use crate::tls::stream::TlsStream;
 
 /// Serves one accepted connection of a TLS listener until it closes.
-pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
+pub async fn serve(stream: TcpStream, mut ends: Ends, listener: Arc<Listener>) {
     let table = listener.table.snapshot();
-    let mut ends = Ends::of(&stream, client);
     // Boxed, so that an idle connection does not carry the room that a handshake needs.
     match Box::pin(handshake(stream, &mut ends, &listener, &table)).await {
         Ok(established) => {
@@ -84,10 +82,9 @@ pub async fn serve(stream: TcpStream, client: ClientAddr, listener: Arc<Listener
 }
 
 /// Serves one accepted connection of a plain listener: a redirect to HTTPS and nothing else.
-pub async fn serve_plain(mut stream: TcpStream, client: ClientAddr, listener: Arc<Listener>) {
+pub async fn serve_plain(mut stream: TcpStream, mut ends: Ends, listener: Arc<Listener>) {
     let table = listener.table.snapshot();
     let (service, settings) = (Arc::clone(table.parent()), Arc::clone(&table.settings));
-    let mut ends = Ends::of(&stream, client);
     let begun = Box::pin(begin(&mut stream, &mut ends, &table, Instant::now())).await;
     drop(table);
     let first = match begun {
@@ -328,6 +325,7 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::ClientAddr;
     use crate::service::fixture;
     use crate::telemetry::listener_metrics::ListenerMetrics;
 
@@ -341,7 +339,8 @@ mod tests {
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let client = ClientAddr(stream.local_addr().unwrap());
-        let task = serve(stream, client, listener);
+        let ends = Ends::of(&stream, client, None);
+        let task = serve(stream, ends, listener);
         assert!(size_of_val(&task) <= 512, "{} bytes", size_of_val(&task));
     }
 }

@@ -29,10 +29,12 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The connection's own addresses.
-    pub fn of(stream: &TcpStream, client: ClientAddr) -> Self {
+    /// The connection's own addresses. `listens_on` is what the listener is bound to, if that is one
+    /// address; else the socket is asked.
+    pub fn of(stream: &TcpStream, client: ClientAddr, listens_on: Option<SocketAddr>) -> Self {
         // A socket whose peer has reset it knows no address.
-        Self { client, peer: None, local: stream.local_addr().unwrap_or(UNKNOWN) }
+        let local = listens_on.unwrap_or_else(|| stream.local_addr().unwrap_or(UNKNOWN));
+        Self { client, peer: None, local }
     }
 
     /// What a header says; it may say nothing (LOCAL, UNKNOWN).

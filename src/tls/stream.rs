@@ -36,6 +36,8 @@ pub struct TlsStream<IO> {
     plain: Bytes,
     /// Records that have not left.
     unsent: BytesMut,
+    /// How many bytes at their front are tickets, which need not leave by themselves.
+    tickets: usize,
     /// The client takes nothing: what is unsent has been tried.
     is_blocked: bool,
     has_closed: bool,
@@ -56,8 +58,8 @@ where
     /// Shakes hands with a client whose first bytes were read already, all of its hello among them. The
     /// socket comes back when that fails.
     ///
-    /// Tickets of TLS 1.3 stay here until something else is written, or until there is nothing to read:
-    /// they leave with the first response, where the first request is there already.
+    /// Tickets of TLS 1.3 stay here until something else is written, and leave with the first response, or
+    /// with the end: a packet of their own would be a twentieth of what a short connection costs.
     pub(super) async fn accept(
         mut io: IO,
         config: Arc<ServerConfig>,
@@ -99,8 +101,8 @@ where
         }
         // An idle connection holds no buffer.
         let unsent = if unsent.is_empty() { BytesMut::new() } else { unsent };
-        let plain = plain.into();
-        Ok(Self { io, session, plain, unsent, is_blocked: false, has_closed: false })
+        let (plain, tickets) = (plain.into(), unsent.len());
+        Ok(Self { io, session, plain, unsent, tickets, is_blocked: false, has_closed: false })
     }
 
     /// What the handshake has agreed on.
@@ -146,7 +148,7 @@ where
         read: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.io).poll_read(cx, read) {
-            Poll::Pending if self.is_blocked => Poll::Pending,
+            Poll::Pending if self.is_blocked || !self.has_urgent() => Poll::Pending,
             // A moment in which nobody else says anything. The system tells of a reset once.
             Poll::Pending => match self.poll_send(cx) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -158,6 +160,11 @@ where
             }
             ready @ Poll::Ready(_) => ready,
         }
+    }
+
+    /// Whether there is anything but tickets to be sent.
+    fn has_urgent(&self) -> bool {
+        self.unsent.len() > self.tickets
     }
 
     /// Sends what is unsent.
@@ -176,6 +183,7 @@ where
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => self.unsent.advance(sent),
             }
+            self.tickets = 0;
         }
         self.is_blocked = false;
         self.unsent = BytesMut::new();
@@ -189,6 +197,7 @@ where
             if !self.unsent.is_empty() {
                 records.append(&self.unsent);
                 self.unsent = BytesMut::new();
+                self.tickets = 0;
             }
             let sealed = self.session.write(plain, records);
             let mut left = records.as_slice();
@@ -286,7 +295,9 @@ where
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx))?;
+        if this.has_urgent() {
+            ready!(this.poll_send(cx))?;
+        }
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
@@ -298,6 +309,10 @@ where
             this.session.close(&mut this.unsent);
         }
         ready!(this.poll_send_by(cx, IO::poll_write_last))?;
+        if this.session.client_has_closed() {
+            // Nothing is left to be read: dropping the socket says the rest.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
