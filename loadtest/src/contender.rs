@@ -218,7 +218,7 @@ impl Contender {
         is_there
     }
 
-    /// The first line that it prints about its version; fails when it is not installed.
+    /// The first line that it prints about its version, if not an empty one; fails when it is not installed.
     pub fn version(&self) -> Result<String> {
         let output = Command::new(self.program_path()?)
             .args(&self.version)
@@ -226,7 +226,8 @@ impl Contender {
             .with_context(|| format!("cannot run {}", self.program))?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+        Ok(first.unwrap_or_default().to_owned())
     }
 
     /// Where the program is.
@@ -243,16 +244,18 @@ impl Contender {
     /// The command that runs it in the foreground.
     pub fn command(&self, place: &Place) -> Result<Command> {
         let mut command = Command::new(self.program_path()?);
-        command.args(self.start.iter().map(|argument| place.fill(argument)));
+        let workers = self.workers.to_string();
+        let fill = |argument: &String| place.fill(argument).replace("{workers}", &workers);
+        command.args(self.start.iter().map(fill));
         command.envs(self.environment.iter().map(|(name, value)| (name, place.fill(value))));
         Ok(command)
     }
 
     /// Its configuration files for these sites; the first site is the one for unknown names.
     ///
-    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{relay_origin}`, `{workers}`, `{sites}`,
-    /// `{default_name}`, `{default_chain}`, `{default_key}`, `{default_pem}`; in `site`, also `{name}`, `{domain}`,
-    /// `{chain}`, `{key}`, `{pem}`.
+    /// Placeholders: `{dir}`, `{port}`, `{admin_port}`, `{origin}`, `{origin_port}`, `{relay_origin}`,
+    /// `{relay_origin_port}`, `{workers}`, `{sites}`, `{default_name}`, `{default_chain}`, `{default_key}`,
+    /// `{default_pem}`; in `site`, also `{name}`, `{domain}`, `{chain}`, `{key}`, `{pem}`.
     pub fn configuration(&self, place: &Place, sites: &[Site]) -> Vec<(PathBuf, String)> {
         self.files
             .iter()
@@ -298,8 +301,14 @@ impl Place {
             .replace("{port}", &self.port.to_string())
             .replace("{admin_port}", &self.admin_port.to_string())
             .replace("{origin}", &self.origin)
+            .replace("{origin_port}", port_of(&self.origin))
             .replace("{relay_origin}", &self.relay_origin)
+            .replace("{relay_origin_port}", port_of(&self.relay_origin))
     }
+}
+
+fn port_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or("", |(_, port)| port)
 }
 
 fn one() -> u32 {
@@ -338,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_contenders_leave_no_placeholder_unfilled() {
+    fn contenders_leave_no_placeholder_unfilled() {
         let place = Place {
             directory: "/d".into(),
             keep: true,
@@ -347,12 +356,14 @@ mod tests {
             origin: "127.0.0.1:3".to_owned(),
             relay_origin: "127.0.0.1:4".to_owned(),
         };
-        let built_in = Contender::built_in().unwrap();
-        let relays = built_in.iter().filter_map(|contender| contender.as_relay(true));
+        let mut contenders = Contender::built_in().unwrap();
+        contenders.push(toml::from_str(include_str!("../contenders/envoy.toml")).unwrap());
+        let relays = contenders.iter().filter_map(|contender| contender.as_relay(true));
         let access = Access { configuration: "/t".into(), module: "/m".into(), sessions: 3 };
-        let with_token = built_in.iter().filter_map(|contender| contender.with_token(&access).ok());
+        let with_token =
+            contenders.iter().filter_map(|contender| contender.with_token(&access).ok());
         let in_token = Site { key_in_token: true, ..site("c") };
-        for contender in built_in.iter().cloned().chain(relays).chain(with_token) {
+        for contender in contenders.iter().cloned().chain(relays).chain(with_token) {
             let mut sites = vec![site("a"), site("b")];
             if !contender.environment.is_empty() {
                 sites.push(in_token.clone());
@@ -363,11 +374,13 @@ mod tests {
                     "dir",
                     "port",
                     "origin",
+                    "origin_port",
                     "name",
                     "domain",
                     "chain",
                     "pem",
                     "relay_origin",
+                    "relay_origin_port",
                     "splice",
                     "workers",
                     "module",
