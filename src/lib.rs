@@ -45,7 +45,7 @@
 //! | 4 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
 //! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
-//! | 1 | [`config`] | text to checked `Config`; every complaint with line and caret |
+//! | 1 | [`config`], [`http2`] | text to checked `Config`, every complaint with line and caret; HTTP/2 as bytes have it |
 //! | 0 | [`names`], [`live`], [`per_worker`], [`message`], [`proxy_protocol`] | the words, two small mechanisms, heads of requests and responses, one header |
 //!
 //! # Journeys
@@ -130,6 +130,7 @@ pub mod cli;
 pub mod config;
 pub mod hsm;
 pub mod http;
+pub mod http2;
 pub mod key;
 pub mod live;
 pub mod message;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// From the ground up. Modules of one storey do not see each other.
 const STOREYS: &[&[&str]] = &[
     &["names", "live", "per_worker", "message", "proxy_protocol"],
-    &["config"],
+    &["config", "http2"],
     &["key", "telemetry"],
     &["hsm"],
     &["certificate"],

@@ -16,6 +16,7 @@
 mod connection;
 mod fixture;
 mod harness;
+mod hpack;
 mod policy;
 mod pool;
 mod request;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     harness::main(|bench: &mut Bench| {
         connection::all(bench);
         request::all(bench);
+        hpack::all(bench);
         policy::all(bench);
         pool::all(bench);
     })

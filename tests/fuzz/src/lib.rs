@@ -4,6 +4,7 @@
 mod config;
 mod gate;
 mod hello;
+mod hpack;
 mod http1_body;
 mod http1_head;
 mod http1_response;
@@ -21,10 +22,11 @@ pub struct Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self { name: "config", check: config::check },
         Self { name: "gate", check: gate::check },
         Self { name: "hello", check: hello::check },
+        Self { name: "hpack", check: hpack::check },
         Self { name: "http1_body", check: http1_body::check },
         Self { name: "http1_head", check: http1_head::check },
         Self { name: "http1_response", check: http1_response::check },
