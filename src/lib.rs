@@ -45,7 +45,7 @@
 //! | 4 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
 //! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
 //! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
-//! | 1 | [`config`], [`http2`] | text to checked `Config`, every complaint with line and caret; HTTP/2 as bytes have it |
+//! | 1 | [`config`], [`http2`] | text to checked `Config`, every complaint with line and caret; HTTP/2 with clients as a machine without sockets |
 //! | 0 | [`names`], [`live`], [`per_worker`], [`message`], [`proxy_protocol`] | the words, two small mechanisms, heads of requests and responses, one header |
 //!
 //! # Journeys
@@ -58,9 +58,9 @@
 //! handshakes ([`runtime::turnstile`]), so that a crowd at one waits for itself; [`tls::choose`] decides version, suite, group and certificate as a
 //! pure function, the same that `portcullis explain` calls; [`tls::acceptor`] has rustls carry that
 //! out, without buffers of its own ([`tls::stream`]); [`http`] serves what follows, or [`relay`] for a `tcp` service. HTTP/1.1 is our own
-//! with clients ([`http::http1`]) and with endpoints ([`upstream::http1`]), HTTP/2 with clients is h2
-//! itself, whose bytes are watched as they pass ([`http::http2`]), and hyper speaks HTTP/2 to endpoints
-//! and serves the admin. A connection that fails before it has a service is the
+//! with clients ([`http::http1`]) and with endpoints ([`upstream::http1`]), and so is HTTP/2 with clients:
+//! a machine ([`http2`]), and the loop around it ([`http::http2`]). hyper speaks HTTP/2 to endpoints and
+//! serves the admin. A connection that fails before it has a service is the
 //! parent's to count and to log.
 //!
 //! **A connection whose key is in a token.** It is chosen only while a token can sign with it; else the
@@ -112,7 +112,7 @@
 //! - `commit` cannot fail; whatever can fail is in `prepare`.
 //! - Nothing that a client, an origin or a file does panics; a panic would end one connection alone,
 //!   or refuse one reload, and is counted, and its place is told.
-//! - A connection that waits holds no buffer, neither with a client over HTTP/1.1 nor with an endpoint: bytes
+//! - A connection that waits holds no buffer, neither with a client nor with an endpoint over HTTP/1.1: bytes
 //!   pass through those of the worker.
 //! - No state of a connection is without an end, and no wait for a client that does not move is longer
 //!   than 30 s unless the operator says so.

@@ -2,7 +2,7 @@
 
 use crate::http::exchange::head;
 use crate::http::http1::head::BadHead;
-use crate::http::http2::fault::Fault;
+use crate::http2::Fault;
 use crate::service::VirtualService;
 use crate::telemetry::app_log::JsonFragment;
 

@@ -9,10 +9,6 @@ use std::task::Poll;
 use std::task::ready;
 
 use bytes::Bytes;
-use h2::Reason;
-use h2::RecvStream;
-use h2::SendStream;
-use h2::server::SendResponse;
 use http::Method;
 use http::header;
 use http_body::Body;
@@ -27,6 +23,9 @@ use crate::http::forward;
 use crate::http::gate;
 use crate::http::stream_io::StreamIo;
 use crate::http::websocket;
+use crate::http2::Code;
+use crate::http2::Receiving;
+use crate::http2::Sending;
 use crate::message::Request;
 use crate::message::Response;
 use crate::upstream::BodyError;
@@ -39,12 +38,12 @@ use crate::upstream::RequestBody;
 use crate::upstream::StreamBody;
 use crate::upstream::patience::Patience;
 
-/// Serves a stream to its end. What is left of a request that was answered early is refused by h2 with
+/// Serves a stream to its end. What is left of a request that was answered early is refused with
 /// `NO_ERROR` (RFC 9113, section 8.1) when its body is dropped.
 pub async fn serve(
     client: Arc<ClientSide>,
-    request: Request<RecvStream>,
-    mut reply: SendResponse<Bytes>,
+    request: Request<Receiving>,
+    mut reply: Sending,
     pace: Arc<Pace>,
 ) {
     if websocket::is_extended_connect(&request) {
@@ -63,11 +62,7 @@ pub async fn serve(
 }
 
 /// A WebSocket over one stream (RFC 8441), of which the endpoint sees one over HTTP/1.1 (RFC 6455).
-async fn serve_websocket(
-    client: Arc<ClientSide>,
-    request: Request<RecvStream>,
-    mut reply: SendResponse<Bytes>,
-) {
+async fn serve_websocket(client: Arc<ClientSide>, request: Request<Receiving>, mut reply: Sending) {
     let (head, from) = request.into_parts();
     let request = Request::from_parts(head, RequestBody::Empty);
     let interims = Interims::default();
@@ -81,15 +76,15 @@ async fn serve_websocket(
     let (mut head, _) = response.into_parts();
     websocket::to_extended_connect(&mut head);
     head.fields.insert_if_missing(header::DATE, date::now);
-    if let Ok(to) = reply.send_response(Response::from_parts(head, ()).into(), false) {
-        switched.relay(StreamIo::new(from, to), Bytes::new(), &client).await;
+    if reply.respond(head.status, &head.fields, false).is_ok() {
+        switched.relay(StreamIo::new(from, reply), Bytes::new(), &client).await;
     }
 }
 
 /// The response, and what comes before it; `None` if the client resets the stream meanwhile. That drops
 /// the exchange, and with it what goes on at the endpoint.
 async fn unless_reset(
-    reply: &mut SendResponse<Bytes>,
+    reply: &mut Sending,
     interims: &Interims,
     responding: impl Future<Output = Response<ResponseBody>>,
 ) -> Option<Response<ResponseBody>> {
@@ -112,7 +107,7 @@ async fn unless_reset(
 }
 
 async fn send(
-    mut reply: SendResponse<Bytes>,
+    mut reply: Sending,
     response: Response<ResponseBody>,
     is_head: bool,
     patience: Patience,
@@ -127,18 +122,22 @@ async fn send(
         head.fields.insert_if_missing(header::CONTENT_LENGTH, || length.into());
     }
     let ends = is_empty || is_head;
-    match reply.send_response(Response::from_parts(head, ()).into(), ends) {
-        Ok(_) if ends => {}
+    match reply.respond(head.status, &head.fields, ends) {
+        Ok(()) if ends => {}
         // An error means that the stream is gone, or that the configuration added a field that HTTP/2
         // does not know.
-        Err(_) => reply.send_reset(Reason::INTERNAL_ERROR),
-        Ok(to) => Pipe { to, body, waiting: None, patience }.await,
+        Err(_) => reply.reset(Code::INTERNAL_ERROR),
+        Ok(()) => {
+            // Their room is used by the next.
+            drop(head);
+            Pipe { to: reply, body, waiting: None, patience }.await;
+        }
     }
 }
 
 /// The request with its body; a body that is known to be empty lets go of the stream's receiving half.
 fn receive(
-    request: Request<RecvStream>,
+    request: Request<Receiving>,
     hearing: &Hearing,
     pace: Arc<Pace>,
 ) -> Request<RequestBody> {
@@ -151,15 +150,14 @@ fn receive(
     })
 }
 
-fn send_interim(reply: &mut SendResponse<Bytes>, mut interim: Response<()>) {
+fn send_interim(reply: &mut Sending, mut interim: Response<()>) {
     fields::prepare_interim(interim.fields_mut());
-    // Nobody misses one that cannot be sent.
-    drop(reply.send_informational(interim.into()));
+    reply.inform(interim.status(), interim.fields());
 }
 
 /// A body on its way into a stream, no faster than the client takes it.
 struct Pipe {
-    to: SendStream<Bytes>,
+    to: Sending,
     body: ResponseBody,
     /// A piece for which the client has no room yet, and whether it is the last one.
     waiting: Option<(Bytes, bool)>,
@@ -181,7 +179,7 @@ impl Future for Pipe {
                 None => match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                     Some(Ok(frame)) => this.begin(frame),
                     Some(Err(error)) => this.break_off(&error),
-                    None => this.send(Bytes::new(), true),
+                    None => this.finish(),
                 },
             };
             if done == Done::Yes {
@@ -204,62 +202,57 @@ impl Pipe {
             Ok(data) => {
                 let is_last = self.body.is_end_stream();
                 if data.is_empty() {
-                    return self.send(data, is_last);
+                    return if is_last { self.finish() } else { Done::NotYet };
                 }
-                self.to.reserve_capacity(data.len());
                 self.waiting = Some((data, is_last));
                 Done::NotYet
             }
             Err(frame) => {
                 let Ok(trailers) = frame.into_trailers() else { return Done::NotYet };
-                self.to.reserve_capacity(0);
                 // An error means that the stream is gone.
-                drop(self.to.send_trailers(trailers));
+                let _ = self.to.finish_with(&trailers.into());
                 Done::Yes
             }
         }
     }
 
-    /// Sends no more than there is room for. What h2 would keep for later would keep its stream open
-    /// when nobody looks at it any more.
+    /// Sends what waits, as there is room for it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        while self.to.capacity() == 0 {
-            match self.to.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Done::Yes),
-                Poll::Pending => {
-                    ready!(self.patience.poll_end(cx));
-                    self.body.failed("client_write_timeout");
-                    self.to.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Done::Yes);
-                }
+        let Some((data, is_last)) = &mut self.waiting else { return Poll::Ready(Done::NotYet) };
+        let (before, is_last) = (data.len(), *is_last);
+        let sent = self.to.poll_send(cx, data, is_last);
+        if data.len() < before {
+            self.patience.renew();
+        }
+        match sent {
+            Poll::Ready(Ok(())) => {
+                self.waiting = None;
+                Poll::Ready(if is_last { Done::Yes } else { Done::NotYet })
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Done::Yes),
+            Poll::Pending if self.to.lacks_window() => {
+                ready!(self.patience.poll_end(cx));
+                self.body.failed("client_write_timeout");
+                self.to.reset(Code::CANCEL);
+                Poll::Ready(Done::Yes)
+            }
+            // A connection that takes nothing has its own deadline.
+            Poll::Pending => {
+                self.patience.renew();
+                Poll::Pending
             }
         }
-        self.patience.renew();
-        let Some((mut data, is_last)) = self.waiting.take() else {
-            return Poll::Ready(Done::NotYet);
-        };
-        let room = self.to.capacity();
-        if room < data.len() {
-            let now = data.split_to(room);
-            let done = self.send(now, false);
-            self.to.reserve_capacity(data.len());
-            self.waiting = Some((data, is_last));
-            return Poll::Ready(done);
-        }
-        Poll::Ready(self.send(data, is_last))
     }
 
-    fn send(&mut self, data: Bytes, is_last: bool) -> Done {
-        match self.to.send_data(data, is_last) {
-            Ok(()) if !is_last => Done::NotYet,
-            Ok(()) | Err(_) => Done::Yes,
-        }
+    fn finish(&mut self) -> Done {
+        // An error means that the stream is gone.
+        let _ = self.to.finish();
+        Done::Yes
     }
 
     /// The client must not take what it has for all.
     fn break_off(&mut self, _: &BodyError) -> Done {
-        self.to.send_reset(Reason::INTERNAL_ERROR);
+        self.to.reset(Code::INTERNAL_ERROR);
         Done::Yes
     }
 }

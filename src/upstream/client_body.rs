@@ -6,11 +6,12 @@ use std::task::Poll;
 use std::task::ready;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
 
+use crate::http2::Receiving;
+use crate::http2::StreamError;
 use crate::upstream::error::BodyError;
 use crate::upstream::interim::Hearing;
 use crate::upstream::pace::BodyPace;
@@ -28,8 +29,8 @@ pub enum ClientBody {
 /// The body of one stream. Room is given back to the client with each piece that is taken.
 #[derive(Debug)]
 pub struct StreamBody {
-    stream: RecvStream,
-    /// What is still to come of a body whose length was said; h2 refuses more and less.
+    stream: Receiving,
+    /// What is still to come of a body whose length was said; more and less is refused before.
     left: Option<u64>,
     has_data_ended: bool,
     /// The client waits for `100 Continue`.
@@ -42,7 +43,7 @@ impl StreamBody {
     /// The body of a request. `length` is what its Content-Length says; `asks` is told when the body is
     /// wanted.
     pub fn new(
-        stream: RecvStream,
+        stream: Receiving,
         length: Option<u64>,
         asks: Option<Hearing>,
         pace: Option<BodyPace>,
@@ -70,15 +71,13 @@ impl StreamBody {
     fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         if let Some(hearing) = self.asks.take() {
             hearing.go_on();
         }
         if !self.has_data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Fails for a stream that is gone, of which there is nothing to give back.
-                    drop(self.stream.flow_control().release_capacity(data.len()));
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -88,7 +87,7 @@ impl StreamBody {
             }
         }
         let trailers = ready!(self.stream.poll_trailers(cx))?;
-        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers.into()))))
     }
 }
 
@@ -109,7 +108,7 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.stream.is_end_stream(),
+            Self::Http2(body) => body.stream.is_over(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use thiserror::Error;
 
+use crate::http2::StreamError;
 use crate::upstream::connection_error::BadResponse;
 use crate::upstream::connection_error::ConnectionError;
 use crate::upstream::piped::BodyFault;
@@ -101,7 +102,7 @@ pub enum BodyError {
     Silent(Duration),
     /// The client's stream.
     #[error(transparent)]
-    Stream(h2::Error),
+    Stream(StreamError),
     /// More of a request than the service takes.
     #[error("the request body is too large")]
     TooLarge,

@@ -1,36 +1,29 @@
-//! HTTP/2 with a client: h2 reads and writes, this file says when it is enough.
+//! HTTP/2 with a client, from the side of its connection: when it is read, written and enough.
 //!
-//! On h2 itself and not through hyper, whose server sends no interim responses. What is done with each
-//! stream is in [`stream`]; what the client sends too much of is counted in [`glitches`], from the frames
-//! that [`wire`] sees pass.
+//! What its bytes mean is [`crate::http2`]'s to know, and what is done with each of its streams is in
+//! [`stream`]. [`wire`] reads and writes.
 
-pub mod fault;
-pub mod frames;
-pub mod glitches;
 pub mod wire;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::server;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
 use crate::http::client_side::ClientSide;
 use crate::http::clock::Clock;
 use crate::http::clock::micros;
-use crate::http::http2::fault::Fault;
-use crate::http::http2::wire::Shared;
-use crate::http::http2::wire::Signs;
 use crate::http::http2::wire::Wire;
 use crate::http::stream;
-use crate::message::Request;
+use crate::http2::Bounds;
+use crate::http2::Connection;
+use crate::http2::Fault;
+use crate::http2::Machine;
+use crate::http2::request;
 use crate::service::settings::Settings;
 use crate::upstream::Pace;
 
@@ -45,15 +38,20 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let Settings { timeouts, limits } = client.settings();
-    let activity = Arc::clone(client.activity());
-    let pace = Arc::new(Pace::new(timeouts.request_body, limits.request_body_rate as u64));
-    let wire = Wire::new(io, limits.http2_glitches, activity, Arc::clone(&pace));
-    let signs = Arc::clone(wire.signs());
-    let wire = Shared::new(wire);
-    // Boxed: it is large, and the caller's future also holds what comes before it.
-    let mut connection = Box::new(Connection::new(wire.clone(), client.settings()));
-    let mut life =
-        Life { client, signs: &signs, pace, clock: Clock::default(), leaving: Leaving::No };
+    let bounds = Bounds {
+        streams: limits.http2_streams,
+        head: request::Bounds { size: limits.request_head, fields: limits.request_fields },
+        glitches: limits.http2_glitches,
+    };
+    let mut life = Life {
+        client,
+        wire: Wire::new(io, Arc::clone(client.activity())),
+        connection: Connection::new(Machine::new(bounds)),
+        pace: Arc::new(Pace::new(timeouts.request_body, limits.request_body_rate as u64)),
+        clock: Clock::default(),
+        leaving: Leaving::No,
+        unfinished: None,
+    };
     let retirement = &client.service().retirement;
     let mut retired = std::pin::pin!(retirement.retired());
     let mut bell_is_heard = false;
@@ -63,18 +61,21 @@ where
             let _ = std::pin::pin!(tokio::task::unconstrained(retired.as_mut())).poll(cx);
             bell_is_heard = true;
         }
-        life.poll(cx, &mut connection, &wire)
+        life.poll(cx)
     })
     .await
 }
 
-/// What a connection's loop knows.
-struct Life<'a> {
+/// A connection, from its first byte to its last.
+struct Life<'a, IO> {
     client: &'a Arc<ClientSide>,
-    signs: &'a Signs,
+    wire: Wire<IO>,
+    connection: Connection,
     pace: Arc<Pace>,
     clock: Clock,
     leaving: Leaving,
+    /// Since when half of something is there, in times of the connection, and of which.
+    unfinished: Option<(u64, u32)>,
 }
 
 /// Whether the client has been told to leave, and since when.
@@ -83,7 +84,7 @@ enum Leaving {
     No,
     /// When its streams have ended.
     InPeace(u64),
-    /// Now.
+    /// Now: all that is left is to be written.
     AtOnce(u64),
 }
 
@@ -98,64 +99,140 @@ enum Due {
     Stalled,
 }
 
-impl Life<'_> {
+/// What became of the client's bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Read {
+    /// There are no more of them for now.
+    All,
+    /// There may be more, but there is too much to be written first.
+    Full,
+    /// There may be more, but others have to have a turn.
+    Enough,
+    /// The client is gone.
+    Broken,
+}
+
+impl<IO> Life<'_, IO>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     /// Turns until there is nothing to do; ready when the connection has ended.
-    fn poll<IO>(
-        &mut self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection<Shared<IO>>,
-        wire: &Shared<IO>,
-    ) -> Poll<Option<Fault>>
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
+        self.connection.machine().attend(cx.waker());
         loop {
-            if let Poll::Ready(fault) = connection.poll_streams(cx, self.client, &self.pace) {
-                return Poll::Ready(self.signs.fault().or(fault));
+            let read = self.read(cx);
+            if read == Read::Broken {
+                return Poll::Ready(self.fault());
             }
-            if let Poll::Ready(Err(_)) = wire.wire().poll_drain(cx) {
-                // The client is gone.
-                return Poll::Ready(self.signs.fault());
+            let is_written = match self.write(cx) {
+                Poll::Ready(Ok(true)) | Poll::Ready(Err(_)) => return Poll::Ready(self.fault()),
+                Poll::Ready(Ok(false)) => true,
+                Poll::Pending => false,
+            };
+            match read {
+                Read::Full if is_written => continue,
+                Read::Enough => cx.waker().wake_by_ref(),
+                _ => {}
             }
-            let is_at_once = matches!(self.leaving, Leaving::AtOnce(_));
-            if !is_at_once && self.signs.fault().is_some() {
-                self.leaving = Leaving::AtOnce(self.now());
-                // Where the fault is one that h2 found, it has said so already.
-                if !self.signs.is_told() {
-                    connection.cut(Reason::ENHANCE_YOUR_CALM);
-                }
-                continue;
-            }
-            let next = self.next();
-            let is_due = self.clock.is_due(cx, self.client.activity(), next.map(|(at, _)| at));
-            let is_retired = self.client.service().retirement.is_retired();
-            match (next.filter(|_| is_due).map(|(_, due)| due), self.leaving) {
-                (Some(Due::Stalled), _) => {
-                    return Poll::Ready(self.signs.fault().or(Some(Fault::WriteTimeout)));
-                }
-                (Some(Due::Left), _) => return Poll::Ready(self.signs.fault()),
-                (Some(Due::Head), _) => {
-                    self.signs.ends(Fault::HeadTimeout);
-                    self.leaving = Leaving::AtOnce(self.now());
-                    // What it began was not looked at: it may be sent again.
-                    connection.cut(Reason::NO_ERROR);
-                }
-                (Some(Due::Idle), _) => {
-                    self.leaving = Leaving::InPeace(self.now());
-                    connection.leave();
-                }
-                (None, Leaving::No) if is_retired => {
-                    self.leaving = Leaving::InPeace(self.now());
-                    connection.leave();
-                }
-                (None, _) => return Poll::Pending,
-            }
-            if connection.is_shaking() && !is_retired {
-                // Nothing can be said before the preface is there.
-                let half = self.signs.unfinished_since().map(|_| Fault::HeadTimeout);
-                return Poll::Ready(half);
+            match self.look_at_the_clock(cx) {
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Takes what the client has sent, and gives each stream that it has opened a task of its own.
+    fn read(&mut self, cx: &mut Context<'_>) -> Read {
+        for _ in 0..READS {
+            {
+                let mut machine = self.connection.machine();
+                machine.judge(|| self.client.activity().now());
+                if machine.is_done() {
+                    return Read::All;
+                }
+                if machine.outbox().is_full() {
+                    return Read::Full;
+                }
+            }
+            let mut accepted = Vec::new();
+            let connection = &self.connection;
+            let now = || self.client.activity().now();
+            let read = self.wire.poll_read(cx, |bytes| {
+                connection.machine().feed(bytes, now, &mut accepted);
+            });
+            match read {
+                Poll::Pending => return Read::All,
+                Poll::Ready(Err(_)) => return Read::Broken,
+                Poll::Ready(Ok(0)) => self.connection.machine().gone(),
+                Poll::Ready(Ok(_)) => self.came(),
+            }
+            for accepted in accepted {
+                let (request, reply) = self.connection.stream(accepted);
+                let (client, pace) = (Arc::clone(self.client), Arc::clone(&self.pace));
+                // Boxed: a task moves its future about, and this one is large.
+                tokio::spawn(Box::pin(stream::serve(client, request, reply, pace)));
+            }
+        }
+        Read::Enough
+    }
+
+    fn came(&mut self) {
+        let machine = self.connection.machine();
+        self.pace.received(machine.data());
+        self.unfinished = match (machine.unfinished(), self.unfinished) {
+            (None, _) => None,
+            (Some(now), Some((since, before))) if now == before => Some((since, before)),
+            (Some(now), _) => Some((self.client.activity().now(), now)),
+        };
+    }
+
+    /// Writes what there is to be written; `true` if nothing follows.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<bool>> {
+        let mut machine = self.connection.machine();
+        if !machine.is_done() {
+            let drained = self.wire.poll_drain(cx, machine.outbox()).map_ok(|()| false);
+            machine.serve();
+            return drained;
+        }
+        let fault = machine.fault();
+        if fault == Some(Fault::Preface) {
+            // Nobody would understand it.
+            return Poll::Ready(Ok(true));
+        }
+        if !matches!(self.leaving, Leaving::AtOnce(_)) {
+            self.leaving = Leaving::AtOnce(self.client.activity().now());
+        }
+        self.wire.poll_close(cx, machine.outbox(), fault.is_some()).map_ok(|()| true)
+    }
+
+    /// Does what has become due; ready with the end of the connection, if that is it.
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Fault>>> {
+        let next = self.next();
+        let is_due = self.clock.is_due(cx, self.client.activity(), next.map(|(at, _)| at));
+        let is_retired = self.client.service().retirement.is_retired();
+        let has_begun = self.connection.machine().has_begun();
+        match (next.filter(|_| is_due).map(|(_, due)| due), self.leaving) {
+            (Some(Due::Stalled), _) => {
+                return Poll::Ready(Some(self.fault().or(Some(Fault::WriteTimeout))));
+            }
+            (Some(Due::Left), _) => return Poll::Ready(Some(self.fault())),
+            // Nothing can be said before the preface is there.
+            (Some(Due::Head | Due::Idle), _) if !has_begun => {
+                let half = self.unfinished.map(|_| Fault::HeadTimeout);
+                return Poll::Ready(Some(half));
+            }
+            (Some(Due::Head), _) => self.connection.machine().end(Fault::HeadTimeout),
+            (Some(Due::Idle), _) => self.leave(),
+            (None, Leaving::No) if is_retired => self.leave(),
+            (None, _) => return Poll::Pending,
+        }
+        Poll::Ready(None)
+    }
+
+    fn leave(&mut self) {
+        self.leaving = Leaving::InPeace(self.client.activity().now());
+        self.connection.machine().warn();
     }
 
     /// The next deadline, in times of the connection, and what it is for.
@@ -169,7 +246,7 @@ impl Life<'_> {
             return Some((since + micros(timeouts.response_write), Due::Stalled));
         }
         let head = micros(timeouts.request_head);
-        let unfinished = self.signs.unfinished_since().map(|since| (since + head, Due::Head));
+        let unfinished = self.unfinished.map(|(since, _)| (since + head, Due::Head));
         let idle = activity.idle_since().map(|idle_since| match self.leaving {
             Leaving::InPeace(since) => (since.max(idle_since) + micros(FAREWELL), Due::Left),
             _ if activity.has_served() => (idle_since + micros(timeouts.keep_alive), Due::Idle),
@@ -178,132 +255,16 @@ impl Life<'_> {
         [unfinished, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn now(&self) -> u64 {
-        self.client.activity().now()
+    fn fault(&self) -> Option<Fault> {
+        self.connection.machine().fault()
     }
 }
 
-/// The preface and settings, then streams.
-enum Connection<IO> {
-    Shaking { handshake: server::Handshake<IO, Bytes>, leaves: bool },
-    Serving(server::Connection<IO, Bytes>),
-}
-
-impl<IO> Connection<IO>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    fn new(io: IO, settings: &Settings) -> Self {
-        Self::Shaking { handshake: builder(settings).handshake(io), leaves: false }
-    }
-
-    /// Reads, writes, and gives each stream that is opened a task of its own. Ready when the connection
-    /// has ended, well or with what h2 complained about: the streams' tasks see that by themselves.
-    fn poll_streams(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &Arc<ClientSide>,
-        pace: &Arc<Pace>,
-    ) -> Poll<Option<Fault>> {
-        loop {
-            match self {
-                Self::Shaking { handshake, leaves } => match Pin::new(handshake).poll(cx) {
-                    Poll::Ready(Ok(mut connection)) => {
-                        if *leaves {
-                            connection.graceful_shutdown();
-                        }
-                        *self = Self::Serving(connection);
-                    }
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(fault(&error).map(|_| Fault::Preface));
-                    }
-                    Poll::Pending => return Poll::Pending,
-                },
-                Self::Serving(connection) => match connection.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, reply)))) => {
-                        let (client, pace) = (Arc::clone(client), Arc::clone(pace));
-                        // Boxed: a task moves its future about, and this one is large.
-                        tokio::spawn(Box::pin(stream::serve(
-                            client,
-                            with_protocol(request),
-                            reply,
-                            pace,
-                        )));
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(fault(&error)),
-                    Poll::Ready(None) => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
-                },
-            }
-        }
-    }
-
-    /// Says GOAWAY.
-    fn leave(&mut self) {
-        match self {
-            Self::Shaking { leaves, .. } => *leaves = true,
-            Self::Serving(connection) => connection.graceful_shutdown(),
-        }
-    }
-
-    /// Says GOAWAY and nothing after it.
-    fn cut(&mut self, reason: Reason) {
-        if let Self::Serving(connection) = self {
-            connection.abrupt_shutdown(reason);
-        }
-    }
-
-    fn is_shaking(&self) -> bool {
-        matches!(self, Self::Shaking { .. })
-    }
-}
-
-fn with_protocol<B>(request: http::Request<B>) -> Request<B> {
-    let protocol = request.extensions().get::<h2::ext::Protocol>();
-    let protocol = protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes()));
-    let mut request = Request::from(request);
-    *request.protocol_mut() = protocol;
-    request
-}
-
-/// What h2 has against the client; that the client left, or complained, is no fault of its.
-fn fault(error: &h2::Error) -> Option<Fault> {
-    let reason = error.reason().filter(|_| error.is_library())?;
-    Fault::told(reason.into(), &[])
-}
-
-fn builder(settings: &Settings) -> server::Builder {
-    let limits = &settings.limits;
-    let mut builder = server::Builder::new();
-    builder
-        .max_concurrent_streams(limits.http2_streams)
-        .max_header_list_size(u32::try_from(limits.request_head).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(Some(LOCAL_RESETS))
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_connect_protocol();
-    builder
-}
+/// Reads before the streams have a turn: what they have not taken yet is held.
+const READS: usize = 4;
 
 /// How long a client may keep a connection without streams after a GOAWAY.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long a GOAWAY that ends everything may take to arrive.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Streams that were reset before they were looked at (rapid reset, CVE-2023-44487).
-const PENDING_RESETS: usize = 20;
-
-/// Streams that had to be reset because of what the client sent on them.
-const LOCAL_RESETS: usize = 100;
-
-/// What one upload may have under way.
-const STREAM_WINDOW: u32 = 512 << 10;
-
-/// What all uploads of a connection may have under way: bounds its memory.
-const CONNECTION_WINDOW: u32 = 1 << 20;
-
-/// What a stream holds for a client that reads slowly.
-const SEND_BUFFER: usize = 64 << 10;

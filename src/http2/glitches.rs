@@ -4,10 +4,11 @@
 //! costs it something; what a decent client does earns it back. Pings and window updates are paid by the
 //! DATA that was sent to it, everything by each response that was sent to its end, and all of it by time.
 
-use crate::http::http2::fault::Fault;
-use crate::http::http2::frames::END_STREAM;
-use crate::http::http2::frames::Head;
-use crate::http::http2::frames::kind;
+use crate::http2::code::Code;
+use crate::http2::fault::Fault;
+use crate::http2::frame::END_STREAM;
+use crate::http2::frame::Head;
+use crate::http2::frame::kind;
 
 /// The account of one connection.
 #[derive(Debug)]
@@ -42,13 +43,12 @@ impl Glitches {
             kind::RST_STREAM => self.add(Fault::Resets, RESET),
             kind::SETTINGS => self.add(Fault::Settings, 1),
             kind::CONTINUATION => self.add(Fault::Continuations, 1),
-            // h2 says what a PUSH_PROMISE gets.
             _ => self.add(Fault::Unknown, 1),
         }
     }
 
     /// A frame that we send; `code` is that of a RST_STREAM.
-    pub fn sent(&mut self, head: Head, code: Option<u32>) {
+    pub fn sent(&mut self, head: Head, code: Option<Code>) {
         if head.kind == kind::DATA {
             let earned = EARNED_PER_FRAME + head.length / EARNED_PER_BYTES;
             self.earned = self.earned.saturating_add(earned).min(MOST_EARNED);
@@ -96,13 +96,9 @@ impl Glitches {
 
 /// Whether a stream was reset for a reason that is not the client's: it is answered already, something
 /// broke upstream, or it took too long.
-fn is_ours(code: u32) -> bool {
-    matches!(code, NO_ERROR | INTERNAL_ERROR | CANCEL)
+fn is_ours(code: Code) -> bool {
+    matches!(code, Code::NO_ERROR | Code::INTERNAL_ERROR | Code::CANCEL)
 }
-
-const NO_ERROR: u32 = 0;
-const INTERNAL_ERROR: u32 = 2;
-const CANCEL: u32 = 8;
 
 /// A request that is reset has cost a request. 200 of them with nothing else between are the end; a
 /// browser that leaves a page resets 100 at most.
@@ -185,7 +181,7 @@ mod tests {
         {
             let mut glitches = Glitches::new(100);
             for _ in 0..20 {
-                glitches.sent(head(kind::RST_STREAM, 0, 4), Some(code));
+                glitches.sent(head(kind::RST_STREAM, 0, 4), Some(Code(code)));
             }
             assert_eq!(glitches.verdict(|| 0), is_counted.then_some(Fault::Errors), "code {code}");
         }

@@ -1,10 +1,10 @@
 //! What a client of HTTP/2 can do to have its connection ended: one closed set of words.
 
+use crate::http2::code::Code;
+
 /// Why a connection was ended before its time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// Too much of something that h2 does not tell apart.
-    Calm,
     /// The compression of fields is broken (RFC 7541).
     Compression,
     /// Too many CONTINUATION frames (CVE-2024-27316).
@@ -45,7 +45,6 @@ impl Fault {
     /// One stable word: metric label and log field.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Calm => "http2_flood",
             Self::Compression => "http2_compression_error",
             Self::Continuations => "http2_continuation_flood",
             Self::Data => "http2_data_flood",
@@ -66,28 +65,25 @@ impl Fault {
         }
     }
 
-    /// What a GOAWAY of h2 is about: its code, and its words where h2 has several floods under one code.
-    /// None for one that is no complaint.
-    pub fn told(code: u32, words: &[u8]) -> Option<Self> {
-        Some(match code {
-            0 => return None,
-            FLOW_CONTROL_ERROR => Self::FlowControl,
-            FRAME_SIZE_ERROR => Self::FrameSize,
-            COMPRESSION_ERROR => Self::Compression,
-            ENHANCE_YOUR_CALM => match words {
-                b"too_many_con" => Self::Continuations,
-                b"too_many_dat" => Self::Data,
-                b"too_many_int" => Self::Errors,
-                b"too_many_res" => Self::Resets,
-                b"header_list_" => Self::HeadTooLarge,
-                _ => Self::Calm,
-            },
-            _ => Self::Protocol,
-        })
+    /// What a GOAWAY says of it.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Compression => Code::COMPRESSION_ERROR,
+            Self::FlowControl => Code::FLOW_CONTROL_ERROR,
+            Self::FrameSize => Code::FRAME_SIZE_ERROR,
+            Self::Preface | Self::Protocol => Code::PROTOCOL_ERROR,
+            // What was begun was not looked at: it may be sent again.
+            Self::HeadTimeout | Self::WriteTimeout => Code::NO_ERROR,
+            Self::Continuations
+            | Self::Data
+            | Self::Errors
+            | Self::HeadTooLarge
+            | Self::Pings
+            | Self::Priorities
+            | Self::Resets
+            | Self::Settings
+            | Self::Unknown
+            | Self::Windows => Code::ENHANCE_YOUR_CALM,
+        }
     }
 }
-
-const FLOW_CONTROL_ERROR: u32 = 3;
-const FRAME_SIZE_ERROR: u32 = 6;
-const COMPRESSION_ERROR: u32 = 9;
-const ENHANCE_YOUR_CALM: u32 = 11;

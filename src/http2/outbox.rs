@@ -1,0 +1,66 @@
+//! What is to be written to a client: frames, one behind the other. Pure.
+//!
+//! Its room is lent by the worker: an outbox with nothing in it has none of its own.
+
+use std::cell::Cell;
+
+/// Frames that wait to be written.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+}
+
+impl Outbox {
+    /// Where frames are added.
+    pub fn frames(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+        }
+        &mut self.bytes
+    }
+
+    /// What is to be written next.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether no more should be added that can wait.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= FULL
+    }
+
+    /// How many pieces of bodies there is room for.
+    pub fn room(&self, piece: usize) -> usize {
+        FULL.saturating_sub(self.bytes.len()).div_ceil(piece)
+    }
+
+    /// So much of it was written.
+    pub fn wrote(&mut self, count: usize) {
+        if count < self.bytes.len() {
+            self.bytes.drain(..count);
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        if bytes.capacity() <= MOST_SPARED {
+            // Fails while the thread ends.
+            let _ = SPARE.try_with(|spare| spare.set(bytes));
+        }
+    }
+}
+
+thread_local! {
+    /// What connections of this worker write from, in turn.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What is held before those who can wait have to: four TLS records.
+const FULL: usize = 64 << 10;
+
+/// Up to here the room is kept for whoever needs it next.
+const MOST_SPARED: usize = 256 << 10;
