@@ -17,7 +17,7 @@ struct Flood {
 
 /// Each ends with ENHANCE_YOUR_CALM.
 const FLOODS: &[Flood] = &[
-    // CVE-2023-44487: many in one packet are h2's to count, one by one they are ours.
+    // CVE-2023-44487: some in one packet are enough, one by one it takes more.
     Flood { reason: "http2_reset_flood", times: 2000, each: |n| opened_and_reset(n, "/") },
     // CVE-2025-8671: what the client sends makes the proxy reset the stream.
     Flood {
@@ -36,7 +36,7 @@ const FLOODS: &[Flood] = &[
             _ => frame(CONTINUATION, 0, 1, &field("x", "y")),
         },
     },
-    // CVE-2019-9518; h2 bears a hundred.
+    // CVE-2019-9518.
     Flood {
         reason: "http2_data_flood",
         times: 5000,

@@ -1,8 +1,6 @@
 //! RFC 9113, rule by rule: what each breach gets, and that it never reaches an origin.
 //!
-//! A row reads: when this is said after the preface and settings, that follows. Where h2 answers with
-//! another code than the RFC asks for, the row says so with [`Row::but`]: the connection or stream ends all
-//! the same, and from outside of h2 the code cannot be changed.
+//! A row reads: when this is said after the preface and settings, that follows.
 
 mod messages;
 mod rows;
@@ -31,26 +29,19 @@ struct Row {
     /// What the client says.
     says: fn() -> Vec<u8>,
     then: Then,
-    /// What h2 does in its place.
-    but: Option<Then>,
 }
 
 const fn row(section: &'static str, what: &'static str, says: fn() -> Vec<u8>, then: Then) -> Row {
-    Row { section, what, says, then, but: None }
+    Row { section, what, says, then }
 }
 
 impl Row {
-    /// h2 knows one code for what the RFC has several for, or ends more than it has to.
-    const fn but(self, then: Then) -> Self {
-        Self { but: Some(then), ..self }
-    }
-
     /// What is wrong, if anything is.
     async fn complaint(&self, client: &Client) -> Option<String> {
         let mut frames = Frames::open(client).await;
         // Where it is the connection that ends, some of it may not be taken any more.
         drop(frames.try_say(&(self.says)()).await);
-        let expected = self.but.unwrap_or(self.then);
+        let expected = self.then;
         let heard = frames.until(self.what, |heard| expected.is_settled(heard)).await;
         let mut is_so = expected.is_there(&heard);
         if !matches!(expected, Then::Connection(_)) {
