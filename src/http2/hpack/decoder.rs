@@ -204,7 +204,8 @@ fn field(name: Result<Name, Malformed>, value: Bytes) -> Field {
         Ok(Name::Pseudo(pseudo)) if is_trimmed && value.iter().all(is_text) => {
             Field::Pseudo(pseudo, value)
         }
-        Ok(Name::Regular(name)) if is_trimmed => match HeaderValue::from_maybe_shared(value) {
+        // Blanks around it are left to whoever can answer.
+        Ok(Name::Regular(name)) => match HeaderValue::from_maybe_shared(value) {
             Ok(value) => Field::Regular(name, value),
             Err(_) => Field::Malformed(Malformed::Value(Name::Regular(name))),
         },

@@ -28,8 +28,8 @@ pub enum Field {
     /// A pseudo-header field (RFC 9113, section 8.3). Its value has no byte that no field may have; what
     /// else must hold of it is not looked at.
     Pseudo(Pseudo, Bytes),
-    /// Any other field. The value is sensitive if the block says that it is never to be indexed
-    /// (RFC 7541, section 6.2.3).
+    /// Any other field. There may be whitespace at the ends of its value. The value is sensitive if the
+    /// block says that it is never to be indexed (RFC 7541, section 6.2.3).
     Regular(HeaderName, HeaderValue),
     /// One that makes its message malformed (RFC 9113, section 8.1.1).
     Malformed(Malformed),
@@ -68,7 +68,8 @@ pub enum Malformed {
     Name,
     /// Its name begins with a colon, and is no [`Pseudo`].
     Pseudo,
-    /// The value of this field has a control character, or whitespace at one of its ends.
+    /// The value of this field has a control character, or, if it is a pseudo-header field, whitespace at
+    /// one of its ends.
     Value(Name),
 }
 
