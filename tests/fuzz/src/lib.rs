@@ -8,6 +8,7 @@ mod hpack;
 mod http1_body;
 mod http1_head;
 mod http1_response;
+mod http2;
 mod pem;
 mod proxy_header;
 mod services;
@@ -22,7 +23,7 @@ pub struct Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self { name: "config", check: config::check },
         Self { name: "gate", check: gate::check },
         Self { name: "hello", check: hello::check },
@@ -30,6 +31,7 @@ impl Target {
         Self { name: "http1_body", check: http1_body::check },
         Self { name: "http1_head", check: http1_head::check },
         Self { name: "http1_response", check: http1_response::check },
+        Self { name: "http2", check: http2::check },
         Self { name: "pem", check: pem::check },
         Self { name: "proxy_header", check: proxy_header::check },
     ];
