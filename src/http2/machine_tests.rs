@@ -274,3 +274,15 @@ fn fields_of_a_connection_are_not_sent() {
     assert_eq!(refused, Err(StreamError::Malformed));
     assert!(lab.heard().is_empty());
 }
+
+#[test]
+fn frames_of_nothing_but_padding_are_a_flood() {
+    let mut lab = Lab::open(&[]);
+    lab.say(&post(1));
+    let (_request, _reply) = lab.request();
+    for number in 0..1000 {
+        assert!(number > 900 || lab.fault().is_none());
+        lab.say(&data(1, PADDED, b"\x02\0\0"));
+    }
+    assert_eq!(lab.fault(), Some(Fault::Data));
+}

@@ -39,9 +39,9 @@ impl State {
                 self.data_end();
                 return Ok(());
             }
-            Piece::Data(head, _) | Piece::Frame(head, _) | Piece::Unknown(head) => {
-                self.glitches.received(head);
-            }
+            // Padding is nothing.
+            Piece::Data(head, length) => self.glitches.received(Head { length, ..head }),
+            Piece::Frame(head, _) | Piece::Unknown(head) => self.glitches.received(head),
         }
         match piece {
             Piece::Data(head, content) => self.data(head, content),

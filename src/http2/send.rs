@@ -4,6 +4,7 @@
 //! connection, and in the outbox. Where the latter two are too small for all, streams queue, and each that
 //! comes first may write one frame before the next.
 
+use std::collections::VecDeque;
 use std::task::Context;
 use std::task::Poll;
 
@@ -156,6 +157,10 @@ impl State {
                 stream.outward.wake();
                 self.turns += 1;
             }
+        }
+        if self.waiting.is_empty() {
+            // A connection that waits holds nothing.
+            self.waiting = VecDeque::new();
         }
     }
 

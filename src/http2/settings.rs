@@ -26,10 +26,13 @@ impl State {
         if !rest.is_empty() {
             return Err(Fault::FrameSize.into());
         }
+        let before = self.stream_window;
         for [i0, i1, v0, v1, v2, v3] in settings {
             let value = u32::from_be_bytes([*v0, *v1, *v2, *v3]);
             self.set(u16::from_be_bytes([*i0, *i1]), value)?;
         }
+        // Once, however often it was said: there may be many streams.
+        self.move_windows(self.stream_window - before)?;
         frame::settings_ack(self.outbox.frames());
         Ok(())
     }
@@ -38,7 +41,10 @@ impl State {
         match setting {
             HEADER_TABLE_SIZE => self.is_table_due |= (value as usize) < TABLE,
             ENABLE_PUSH if value > 1 => return Err(Fault::Protocol.into()),
-            INITIAL_WINDOW_SIZE => return self.set_window(i64::from(value)),
+            INITIAL_WINDOW_SIZE if i64::from(value) > MOST_WINDOW => {
+                return Err(Fault::FlowControl.into());
+            }
+            INITIAL_WINDOW_SIZE => self.stream_window = i64::from(value),
             // Frames of ours are never longer than the least of them.
             MAX_FRAME_SIZE if !(MOST_PAYLOAD..1 << 24).contains(&(value as usize)) => {
                 return Err(Fault::Protocol.into());
@@ -49,12 +55,10 @@ impl State {
     }
 
     /// Windows of streams change with what new ones begin with, also to less than nothing (section 6.9.2).
-    fn set_window(&mut self, window: i64) -> Result<(), Breach> {
-        if window > MOST_WINDOW {
-            return Err(Fault::FlowControl.into());
+    fn move_windows(&mut self, change: i64) -> Result<(), Breach> {
+        if change == 0 {
+            return Ok(());
         }
-        let change = window - self.stream_window;
-        self.stream_window = window;
         for stream in self.streams.iter().filter(|stream| !stream.is_closed()) {
             let had = stream.outward.window;
             stream.outward.window += change;
