@@ -2,7 +2,7 @@
 //!
 //! Its room is lent by the worker: an outbox with nothing in it has none of its own.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// Frames that wait to be written.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ impl Outbox {
     /// Where frames are added.
     pub fn frames(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+            self.bytes = spare();
         }
         &mut self.bytes
     }
@@ -49,18 +49,32 @@ impl Outbox {
         bytes.clear();
         if bytes.capacity() <= MOST_SPARED {
             // Fails while the thread ends.
-            let _ = SPARE.try_with(|spare| spare.set(bytes));
+            let _ = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.len() < SPARES {
+                    spare.push(bytes);
+                }
+            });
         }
     }
 }
 
+fn spare() -> Vec<u8> {
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    spare.unwrap_or_else(|| Vec::with_capacity(USUAL))
+}
+
 thread_local! {
-    /// What connections of this worker write from, in turn.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What connections of this worker write from: several are filled before the first is written.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is held before those who can wait have to: four TLS records.
 const FULL: usize = 64 << 10;
 
-/// Up to here the room is kept for whoever needs it next.
-const MOST_SPARED: usize = 256 << 10;
+/// What there is room for at first: some small responses.
+const USUAL: usize = 4 << 10;
+
+/// Up to here the room is kept for whoever needs it next, and so many times.
+const MOST_SPARED: usize = 128 << 10;
+const SPARES: usize = 8;

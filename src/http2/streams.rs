@@ -82,7 +82,7 @@ impl Streams {
 }
 
 /// Places of a list that are kept while there are no streams.
-const MOST_KEPT: usize = 8;
+const MOST_KEPT: usize = 16;
 
 /// Streams that we have ended, and remember.
 const MOST_STOPPED: usize = 256;
