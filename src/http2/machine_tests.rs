@@ -286,3 +286,24 @@ fn frames_of_nothing_but_padding_are_a_flood() {
     }
     assert_eq!(lab.fault(), Some(Fault::Data));
 }
+
+#[test]
+fn a_small_head_may_come_in_some_pieces_and_not_in_any_number() {
+    for (pieces, fault) in [(6, None), (7, Some(Fault::Continuations))] {
+        let mut lab = Lab::open(&[]);
+        let head = opened(1, END_STREAM, "GET", &[]);
+        let (_, fragment) = frames(&head).remove(0);
+        lab.say(&frame(kind::HEADERS, END_STREAM, 1, &[]));
+        for piece in 1..=pieces {
+            let (flags, bytes) = match piece == pieces {
+                true => (END_HEADERS, &fragment[..]),
+                false => (0, &[][..]),
+            };
+            lab.say(&frame(kind::CONTINUATION, flags, 1, bytes));
+        }
+        assert_eq!(lab.fault(), fault, "{pieces} CONTINUATION frames");
+        if fault.is_none() {
+            assert_eq!(lab.request().0.uri().path(), "/");
+        }
+    }
+}

@@ -171,7 +171,7 @@ impl State {
             fragment = rest;
         }
         let ends = head.has(END_STREAM);
-        let mut block = Block { bytes: Vec::new(), frames: 1, ends, is_circular };
+        let mut block = Block { bytes: Vec::new(), continuations: 0, ends, is_circular };
         if head.has(END_HEADERS) {
             return self.block(head.stream, &block, fragment, accepted);
         }
@@ -182,7 +182,7 @@ impl State {
 
     fn continuation(&mut self, head: Head, payload: &[u8], accepted: &mut Vec<Accepted>) -> Done {
         let mut block = self.block.take().ok_or(Fault::Protocol)?;
-        block.frames += 1;
+        block.continuations += 1;
         let most = self.bounds.head.size;
         if block.bytes.len() + payload.len() > most * 2 + MOST_PAYLOAD {
             return Err(Fault::HeadTooLarge.into());
@@ -193,7 +193,7 @@ impl State {
             return self.block(head.stream, &block, &bytes, accepted);
         }
         // As many as a large head needs, and a few more (CVE-2024-27316).
-        if block.frames > (most / MOST_PAYLOAD * 5 / 4).max(5) {
+        if block.continuations > (most / MOST_PAYLOAD * 5 / 4).max(5) {
             return Err(Fault::Continuations.into());
         }
         self.block = Some(block);

@@ -44,8 +44,8 @@ pub struct Accepted {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
-    /// Frames of it so far.
-    pub(super) frames: usize,
+    /// CONTINUATION frames of it so far.
+    pub(super) continuations: usize,
     pub(super) ends: bool,
     pub(super) is_circular: bool,
 }
