@@ -134,7 +134,7 @@ impl<'a> Marks<'a> {
             match name.as_str() {
                 "host" if hosts > 0 => return Err(Rejection::Host),
                 "host" => hosts += 1,
-                // RFC 9113, section 8.2.2. h2 refuses them, too.
+                // RFC 9113, section 8.2.2. Those of a client have been refused before.
                 "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
                 | "upgrade"
                     if is_http2 =>
