@@ -44,9 +44,9 @@
 //! | 5 | [`tls`] | the ClientHello, profiles, the choice of a certificate, tickets, the handshake, the stream after it |
 //! | 4 | [`certificate`] | slots and their material: chain, key, facts, what is on disk |
 //! | 3 | [`hsm`] | private keys in tokens: modules, groups, sessions, the signing lane |
-//! | 2 | [`key`], [`telemetry`] | private keys from files; metrics, application log, messages |
-//! | 1 | [`config`], [`http2`] | text to checked `Config`, every complaint with line and caret; HTTP/2 with clients as a machine without sockets |
-//! | 0 | [`names`], [`live`], [`per_worker`], [`message`], [`proxy_protocol`] | the words, two small mechanisms, heads of requests and responses, one header |
+//! | 2 | [`http2`], [`key`], [`telemetry`] | HTTP/2 with clients as a machine without sockets; private keys from files; metrics, application log, messages |
+//! | 1 | [`config`], [`message`] | text to checked `Config`, every complaint with line and caret; heads of requests and responses |
+//! | 0 | [`names`], [`live`], [`per_worker`], [`spares`], [`proxy_protocol`] | the words, three small mechanisms, one header |
 //!
 //! # Journeys
 //!
@@ -140,6 +140,7 @@ pub mod proxy_protocol;
 pub mod relay;
 pub mod runtime;
 pub mod service;
+pub mod spares;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 /// From the ground up. Modules of one storey do not see each other.
 const STOREYS: &[&[&str]] = &[
-    &["names", "live", "per_worker", "message", "proxy_protocol"],
-    &["config", "http2"],
-    &["key", "telemetry"],
+    &["names", "live", "per_worker", "spares", "proxy_protocol"],
+    &["config", "message"],
+    &["http2", "key", "telemetry"],
     &["hsm"],
     &["certificate"],
     &["tls"],

@@ -10,6 +10,7 @@ use crate::http::client_certificate;
 use crate::http::client_side::ClientSide;
 use crate::http::forwarding;
 use crate::http::forwarding::Forwarding;
+use crate::message;
 use crate::message::Fields;
 use crate::service::VirtualService;
 
@@ -71,14 +72,8 @@ fn remove_hop_by_hop(fields: &mut Fields, is_left_too: fn(&HeaderName) -> bool) 
         let named: Vec<_> = fields.get_all(header::CONNECTION).cloned().collect();
         named.iter().for_each(|value| remove_named(fields, value));
     }
-    fields.retain(|name, _| !is_hop_by_hop(name) && !is_left_too(name));
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
-    )
+    let is_left = |name: &HeaderName| *name == header::TE || message::is_of_a_connection(name);
+    fields.retain(|name, _| !is_left(name) && !is_left_too(name));
 }
 
 /// What a client says that is not passed on: it is answered here, or only we could know it. `proxy` is

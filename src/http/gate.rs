@@ -17,6 +17,7 @@ use crate::config::virtual_service::UnderscoreFields;
 use crate::http::error::Rejection;
 use crate::http::fields;
 use crate::http::websocket;
+use crate::message;
 use crate::message::Fields;
 use crate::message::Request;
 use crate::service::host::Host;
@@ -135,10 +136,7 @@ impl<'a> Marks<'a> {
                 "host" if hosts > 0 => return Err(Rejection::Host),
                 "host" => hosts += 1,
                 // RFC 9113, section 8.2.2. Those of a client have been refused before.
-                "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
-                | "upgrade"
-                    if is_http2 =>
-                {
+                _ if is_http2 && message::is_of_a_connection(name) => {
                     return Err(Rejection::ConnectionField);
                 }
                 "te" if is_http2 && value != "trailers" => return Err(Rejection::ConnectionField),

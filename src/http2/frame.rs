@@ -56,9 +56,13 @@ impl Head {
 
     /// Writes it.
     pub fn write(self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.bytes());
+    }
+
+    fn bytes(self) -> [u8; HEAD] {
         let [_, a, b, c] = self.length.to_be_bytes();
         let [s0, s1, s2, s3] = self.stream.to_be_bytes();
-        to.extend_from_slice(&[a, b, c, self.kind, self.flags, s0, s1, s2, s3]);
+        [a, b, c, self.kind, self.flags, s0, s1, s2, s3]
     }
 
     /// Whether a flag is set.
@@ -111,7 +115,8 @@ pub fn headers(to: &mut Vec<u8>, stream: u32, flags: u8, block: impl FnOnce(&mut
     let is_whole = first == length;
     let rest = if is_whole { Vec::new() } else { to.split_off(begin + HEAD + first) };
     let flags = if is_whole { flags | END_HEADERS } else { flags };
-    put(to, begin, Head { length: first as u32, kind: kind::HEADERS, flags, stream });
+    let head = Head { length: first as u32, kind: kind::HEADERS, flags, stream };
+    to[begin..begin + HEAD].copy_from_slice(&head.bytes());
     let mut chunks = rest.chunks(MOST_PAYLOAD).peekable();
     while let Some(chunk) = chunks.next() {
         let flags = if chunks.peek().is_none() { END_HEADERS } else { 0 };
@@ -119,13 +124,6 @@ pub fn headers(to: &mut Vec<u8>, stream: u32, flags: u8, block: impl FnOnce(&mut
         Head { length, kind: kind::CONTINUATION, flags, stream }.write(to);
         to.extend_from_slice(chunk);
     }
-}
-
-/// Writes a head where there is room for it already.
-fn put(to: &mut [u8], at: usize, head: Head) {
-    let [_, a, b, c] = head.length.to_be_bytes();
-    let [s0, s1, s2, s3] = head.stream.to_be_bytes();
-    to[at..at + HEAD].copy_from_slice(&[a, b, c, head.kind, head.flags, s0, s1, s2, s3]);
 }
 
 /// A number of 32 bits at this place of a payload.

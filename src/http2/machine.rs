@@ -9,7 +9,6 @@ use crate::http2::reader::Breach;
 use crate::http2::reader::Reader;
 use crate::http2::state::Accepted;
 use crate::http2::state::Bounds;
-use crate::http2::state::Farewell;
 use crate::http2::state::State;
 use crate::http2::stream;
 
@@ -104,10 +103,5 @@ impl Machine {
     pub fn attend(&mut self, waker: &Waker) {
         stream::keep(&mut self.state.waker, waker);
         self.state.is_woken = false;
-    }
-
-    /// Whether the client is to leave, and was told so.
-    pub fn is_leaving(&self) -> bool {
-        self.state.farewell != Farewell::No
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Its room is lent by the worker: an outbox with nothing in it has none of its own.
 
-use std::cell::RefCell;
+use crate::spares::Spares;
 
 /// Frames that wait to be written.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ impl Outbox {
     /// Where frames are added.
     pub fn frames(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = spare();
+            self.bytes = Spares::take(&SPARE).unwrap_or_else(|| Vec::with_capacity(USUAL));
         }
         &mut self.bytes
     }
@@ -48,25 +48,14 @@ impl Outbox {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         if bytes.capacity() <= MOST_SPARED {
-            // Fails while the thread ends.
-            let _ = SPARE.try_with(|spare| {
-                let mut spare = spare.borrow_mut();
-                if spare.len() < SPARES {
-                    spare.push(bytes);
-                }
-            });
+            Spares::keep(&SPARE, bytes);
         }
     }
 }
 
-fn spare() -> Vec<u8> {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-    spare.unwrap_or_else(|| Vec::with_capacity(USUAL))
-}
-
 thread_local! {
     /// What connections of this worker write from: several are filled before the first is written.
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spares<Vec<u8>> = const { Spares::new(SPARES) };
 }
 
 /// What is held before those who can wait have to: four TLS records.

@@ -14,6 +14,7 @@ use http::uri::Scheme;
 
 use crate::http2::hpack::Field;
 use crate::http2::hpack::Pseudo;
+use crate::message;
 use crate::message::Fields;
 use crate::message::RequestHead;
 
@@ -123,7 +124,7 @@ impl Gathered {
     }
 
     fn regular(&mut self, name: HeaderName, value: HeaderValue) {
-        self.is_malformed |= is_of_a_connection(&name, &value);
+        self.is_malformed |= is_foreign(&name, &value);
         if name == header::CONTENT_LENGTH {
             let length = length(value.as_bytes());
             let is_other = self.length.is_some() && self.length != length;
@@ -195,8 +196,8 @@ impl Gathered {
 }
 
 /// Section 8.2.2.
-fn is_of_a_connection(name: &HeaderName, value: &HeaderValue) -> bool {
-    is_foreign(name) || (*name == header::TE && *value != "trailers")
+fn is_foreign(name: &HeaderName, value: &HeaderValue) -> bool {
+    message::is_of_a_connection(name) || (*name == header::TE && *value != "trailers")
 }
 
 fn length(text: &[u8]) -> Option<u64> {
@@ -211,18 +212,6 @@ fn scheme(text: &[u8]) -> Option<Scheme> {
         other => Scheme::try_from(other).ok(),
     }
 }
-
-/// Whether a field is one that no message over HTTP/2 has.
-pub fn is_foreign(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-}
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// So many times what a head may have is no head.
 const ABSURD: usize = 4;

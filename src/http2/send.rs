@@ -19,10 +19,10 @@ use crate::http2::frame::Head;
 use crate::http2::frame::MOST_PAYLOAD;
 use crate::http2::frame::kind;
 use crate::http2::hpack::encoder;
-use crate::http2::request;
 use crate::http2::state::State;
 use crate::http2::stream;
 use crate::http2::stream::Stream;
+use crate::message;
 use crate::message::Fields;
 
 impl State {
@@ -60,7 +60,7 @@ impl State {
         ends: bool,
     ) -> Result<(), StreamError> {
         self.writable(id)?;
-        if fields.iter().any(|(name, _)| request::is_foreign(name)) {
+        if fields.iter().any(|(name, _)| message::is_of_a_connection(name)) {
             return Err(StreamError::Malformed);
         }
         self.write_head(id, if ends { END_STREAM } else { 0 }, Some(status), fields);
@@ -105,7 +105,6 @@ impl State {
         let room = usize::try_from(outward.window.min(window)).unwrap_or(0);
         outward.lacks_window = room == 0;
         let has_turn = std::mem::take(&mut outward.has_turn);
-        let mut queues = false;
         if outward.window > 0 && may_write && (has_turn || is_free) {
             let count = bytes.len().min(room).min(MOST_PAYLOAD);
             outward.window -= count as i64;
@@ -119,14 +118,12 @@ impl State {
             return Poll::Ready(Ok(count));
         }
         stream::keep(&mut outward.writer, cx.waker());
-        if outward.window > 0 {
-            queues = !std::mem::replace(&mut outward.is_waiting, true);
-        }
-        match queues {
-            // It has had no use of its turn.
-            true if has_turn => self.waiting.push_front(id),
-            true => self.waiting.push_back(id),
-            false => {}
+        if outward.window > 0 && !std::mem::replace(&mut outward.is_waiting, true) {
+            match has_turn {
+                // It has had no use of it.
+                true => self.waiting.push_front(id),
+                false => self.waiting.push_back(id),
+            }
         }
         self.had_turn(has_turn);
         Poll::Pending

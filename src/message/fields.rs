@@ -4,12 +4,13 @@
 //! for the names that HTTP knows. That is cheaper than a hash of each name, and keeps the order. How many
 //! there may be is limited where a message is read, and with it what a look costs.
 
-use std::cell::RefCell;
 use std::fmt;
 
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+
+use crate::spares::Spares;
 
 /// Names and values, each name as often as it came.
 ///
@@ -187,13 +188,7 @@ impl Drop for Fields {
         }
         let mut list = std::mem::take(&mut self.list);
         list.clear();
-        // Fails while the thread ends.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARES {
-                spare.push(list);
-            }
-        });
+        Spares::keep(&SPARE, list);
     }
 }
 
@@ -237,12 +232,11 @@ impl From<Fields> for HeaderMap {
 }
 
 fn spare() -> Vec<(HeaderName, HeaderValue)> {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-    spare.unwrap_or_else(|| Vec::with_capacity(USUAL))
+    Spares::take(&SPARE).unwrap_or_else(|| Vec::with_capacity(USUAL))
 }
 
 thread_local! {
-    static SPARE: RefCell<Vec<Vec<(HeaderName, HeaderValue)>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spares<Vec<(HeaderName, HeaderValue)>> = const { Spares::new(SPARES) };
 }
 
 /// Fields that a list has room for at first: more than most messages have.

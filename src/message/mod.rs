@@ -9,6 +9,7 @@ mod fields;
 pub mod testing;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::Method;
 use http::StatusCode;
 use http::Uri;
@@ -16,12 +17,18 @@ use http::Version;
 
 pub use fields::Fields;
 
-/// A request: its head, and a body of whatever type.
+/// A head of one of two kinds, and a body of whatever type.
 #[derive(Debug, Default)]
-pub struct Request<B> {
-    head: RequestHead,
+pub struct Message<H, B> {
+    head: H,
     body: B,
 }
+
+/// A request; a new one is `GET /` over HTTP/1.1, without fields.
+pub type Request<B> = Message<RequestHead, B>;
+
+/// A response; a new one is `200 OK` over HTTP/1.1, without fields.
+pub type Response<B> = Message<ResponseHead, B>;
 
 /// What a request begins with.
 #[derive(Clone, Debug, Default)]
@@ -38,13 +45,6 @@ pub struct RequestHead {
     pub protocol: Option<Bytes>,
 }
 
-/// A response: its head, and a body of whatever type.
-#[derive(Debug, Default)]
-pub struct Response<B> {
-    head: ResponseHead,
-    body: B,
-}
-
 /// What a response begins with.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
@@ -58,32 +58,47 @@ pub struct ResponseHead {
     pub reason: Option<Bytes>,
 }
 
-impl<B> Request<B> {
-    /// `GET /` over HTTP/1.1, without fields.
-    pub fn new(body: B) -> Self {
-        Self { head: RequestHead::default(), body }
+impl<H, B> Message<H, B> {
+    /// A new one.
+    pub fn new(body: B) -> Self
+    where
+        H: Default,
+    {
+        Self { head: H::default(), body }
     }
 
-    /// A request of its two parts.
-    pub fn from_parts(head: RequestHead, body: B) -> Self {
+    /// One of its two parts.
+    pub fn from_parts(head: H, body: B) -> Self {
         Self { head, body }
     }
 
     /// Its two parts.
-    pub fn into_parts(self) -> (RequestHead, B) {
+    pub fn into_parts(self) -> (H, B) {
         (self.head, self.body)
     }
 
-    /// The same request with another body, made of this one.
-    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Request<C> {
-        Request { head: self.head, body: change(self.body) }
+    /// The same with another body, made of this one.
+    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Message<H, C> {
+        Message { head: self.head, body: change(self.body) }
     }
 
     /// All but its body.
-    pub fn head(&self) -> &RequestHead {
+    pub fn head(&self) -> &H {
         &self.head
     }
 
+    /// Its body.
+    pub fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// Its body, to be changed.
+    pub fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+}
+
+impl<B> Request<B> {
     /// What is to be done.
     pub fn method(&self) -> &Method {
         &self.head.method
@@ -133,44 +148,9 @@ impl<B> Request<B> {
     pub fn protocol_mut(&mut self) -> &mut Option<Bytes> {
         &mut self.head.protocol
     }
-
-    /// Its body.
-    pub fn body(&self) -> &B {
-        &self.body
-    }
-
-    /// Its body, to be changed.
-    pub fn body_mut(&mut self) -> &mut B {
-        &mut self.body
-    }
 }
 
 impl<B> Response<B> {
-    /// `200 OK` over HTTP/1.1, without fields.
-    pub fn new(body: B) -> Self {
-        Self { head: ResponseHead::default(), body }
-    }
-
-    /// A response of its two parts.
-    pub fn from_parts(head: ResponseHead, body: B) -> Self {
-        Self { head, body }
-    }
-
-    /// Its two parts.
-    pub fn into_parts(self) -> (ResponseHead, B) {
-        (self.head, self.body)
-    }
-
-    /// The same response with another body, made of this one.
-    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Response<C> {
-        Response { head: self.head, body: change(self.body) }
-    }
-
-    /// All but its body.
-    pub fn head(&self) -> &ResponseHead {
-        &self.head
-    }
-
     /// What became of the request.
     pub fn status(&self) -> StatusCode {
         self.head.status
@@ -205,16 +185,15 @@ impl<B> Response<B> {
     pub fn reason_mut(&mut self) -> &mut Option<Bytes> {
         &mut self.head.reason
     }
+}
 
-    /// Its body.
-    pub fn body(&self) -> &B {
-        &self.body
-    }
-
-    /// Its body, to be changed.
-    pub fn body_mut(&mut self) -> &mut B {
-        &mut self.body
-    }
+/// Whether a field concerns one connection of HTTP/1.1, and so no message over HTTP/2 (RFC 9110, section
+/// 7.6.1; RFC 9113, section 8.2.2). TE is another matter: over HTTP/2 it may say `trailers`.
+pub fn is_of_a_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// To libraries that know maps alone.
@@ -255,15 +234,5 @@ impl<B> From<http::Response<B>> for Response<B> {
             reason: None,
         };
         Self { head, body }
-    }
-}
-
-/// To libraries that know maps alone.
-impl<B> From<Response<B>> for http::Response<B> {
-    fn from(response: Response<B>) -> Self {
-        let mut other = Self::new(response.body);
-        *other.status_mut() = response.head.status;
-        *other.headers_mut() = response.head.fields.into();
-        other
     }
 }

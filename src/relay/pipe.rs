@@ -1,6 +1,5 @@
 //! A pipe of the kernel: between two sockets it moves pages instead of bytes (splice(2)).
 
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::Context;
@@ -13,6 +12,8 @@ use rustix::pipe::PipeFlags;
 use rustix::pipe::SpliceFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use crate::spares::Spares;
 
 /// A pipe with what is in it. Dropped, both are gone; [`give_back`](Self::give_back) keeps an empty
 /// one for the next stream of this worker.
@@ -30,7 +31,7 @@ impl Pipe {
     ///
     /// No descriptors, or none for this user.
     pub fn take() -> io::Result<Self> {
-        if let Some(spare) = SPARE.with_borrow_mut(Vec::pop) {
+        if let Some(spare) = Spares::take(&SPARE) {
             return Ok(spare);
         }
         let (reader, writer) = pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
@@ -42,11 +43,7 @@ impl Pipe {
     /// Nothing is to be moved at the moment: an idle stream holds no descriptors.
     pub fn give_back(self) {
         if self.held == 0 {
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARES {
-                    spare.push(self);
-                }
-            });
+            Spares::keep(&SPARE, self);
         }
     }
 
@@ -117,7 +114,7 @@ fn splice(
 thread_local! {
     /// Empty pipes of this worker: a burst of a stream that is silent most of the time costs no
     /// system calls for a pipe.
-    static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spares<Pipe> = const { Spares::new(SPARES) };
 }
 
 /// As many as streams of one worker move bulk at the same moment, usually; two descriptors each.
@@ -129,6 +126,8 @@ const SIZE: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -136,10 +135,14 @@ mod tests {
         let mut pipe = Pipe::take().expect("descriptors");
         pipe.held = 1;
         pipe.give_back();
-        assert_eq!(SPARE.with_borrow(Vec::len), 0);
+        assert!(Spares::take(&SPARE).is_none());
         Pipe::take().expect("descriptors").give_back();
-        assert_eq!(SPARE.with_borrow(Vec::len), 1);
-        let again = Pipe::take().expect("the spare one");
-        assert!(again.is_empty() && SPARE.with_borrow(Vec::is_empty));
+        let again = Spares::take(&SPARE).expect("the spare one");
+        assert!(again.is_empty() && Spares::take(&SPARE).is_none());
+        let descriptor = again.reader.as_raw_fd();
+        again.give_back();
+        let taken = Pipe::take().expect("the spare one");
+        assert_eq!(taken.reader.as_raw_fd(), descriptor);
+        assert!(Spares::take(&SPARE).is_none());
     }
 }

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 /// A stream that TLS can be spoken over.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// Writes what the end follows at once: whoever calls this shuts the stream down next. A socket sends
-    /// both in one packet, which is a twentieth of what a short connection costs.
+    /// Writes what the end follows at once: whoever calls this shuts the stream down next, or drops it. A
+    /// socket sends both in one packet, which is a twentieth of what a short connection costs.
     fn poll_write_last(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
